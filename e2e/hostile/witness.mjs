@@ -1,0 +1,77 @@
+// Two well-behaved clients that talk while others misbehave, and what the misbehaviour cost the server.
+//
+// One broadcasts a number, the other one has to get it before the next is sent: none may be missing, none may come twice
+// or out of order, and each within MAX_DELAY_MS, though server, witnesses and attackers share two cores.
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from '../harness/phoenix.mjs';
+
+const TOPIC = 'realtime:witness';
+const MAX_DELAY_MS = 2000;
+const PACE_MS = 2;
+const MIB = 1024 * 1024;
+
+// Sanitizers keep freed memory back on purpose, so there we only look on.
+const MEMORY_IS_JUDGED = !Object.keys(process.env).some((name) => /^[AT]SAN_OPTIONS$/.test(name));
+
+// Runs `misbehave` beside the witnesses. Its peak of memory may be `growthMiB` above what the server had before.
+export async function disturbingNobody(t, server, { growthMiB }, misbehave) {
+  const witness = await Witness.start(server);
+  const before = await memory(server.pid);
+  await writeFile(`/proc/${server.pid}/clear_refs`, '5');  // the peak counts from here
+  let result;
+  try {
+    result = await misbehave();
+  } finally {
+    await witness.finish(t);
+  }
+  const growth = (await memory(server.pid)).VmHWM - before.VmRSS;
+  t.diagnostic(`the server's memory grew by ${growth.toFixed(1)} MiB at most, from ${before.VmRSS.toFixed(1)} MiB; allowed: ${growthMiB}`);
+  if (MEMORY_IS_JUDGED) assert.ok(growth <= growthMiB, `the server's memory grew by ${growth.toFixed(1)} MiB`);
+  return result;
+}
+
+// {VmRSS, VmHWM}, now and at the peak, in MiB.
+export async function memory(pid) {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Object.fromEntries([...status.matchAll(/^(VmRSS|VmHWM):\s+(\d+) kB$/gm)].map(([, name, kib]) => [name, (kib * 1024) / MIB]));
+}
+
+class Witness {
+  said = 0;
+  worstMs = 0;
+
+  static async start(server) {
+    const witness = new Witness();
+    witness.speaker = await connect(server);
+    witness.listener = await connect(server);
+    await witness.speaker.join(TOPIC);
+    await witness.listener.join(TOPIC);
+    witness.talk = witness.#talk();
+    witness.talk.catch(() => {});  // finish() tells
+    return witness;
+  }
+
+  async #talk() {
+    do {
+      const started = performance.now();
+      this.speaker.broadcast(TOPIC, 'number', { number: this.said });
+      const heard = await this.listener.next();
+      assert.deepEqual(heard.payload, { type: 'broadcast', event: 'number', payload: { number: this.said } });
+      this.said += 1;
+      this.worstMs = Math.max(this.worstMs, performance.now() - started);
+      await sleep(PACE_MS);
+    } while (!this.enough);
+  }
+
+  async finish(t) {
+    this.enough = true;
+    await this.talk;
+    await this.listener.expectQuiet();
+    await this.speaker.expectQuiet();
+    await Promise.all([this.speaker.close(), this.listener.close()]);
+    t.diagnostic(`meanwhile ${this.said} broadcasts between others arrived, the slowest after ${Math.round(this.worstMs)} ms`);
+    assert.ok(this.worstMs < MAX_DELAY_MS, `a broadcast between others took ${Math.round(this.worstMs)} ms`);
+  }
+}

@@ -1,0 +1,154 @@
+// A worker: one thread, its event loop and its connections.
+//
+// The loop is ours: one handler that may wait, then up to kHandlersPerTurn that are ready, then everything that was queued for
+// sending goes out together. A connection at rest holds one readiness wait of Asio and nothing else: no coroutine, no buffer,
+// no timer of its own (deadlines sit in the timing wheel). The worker knows HTTP and WebSocket as bytes; what requests and
+// messages mean is its handlers' business.
+//
+// Asio does not recall a handler that is already queued, so handlers carry {slot, generation} and look the connection up;
+// a connection that has gone is a normal case everywhere. Nothing is destroyed in mid-call: ended connections are reported
+// and removed at the end of the turn.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/timing_wheel.h"
+#include "io/net/frame_ref.h"
+#include "io/net/mailbox.h"
+#include "protocol/http/request_parser.h"
+#include "protocol/websocket/reader.h"
+
+namespace rt::net {
+
+class SendBatch;
+class Worker;
+
+struct ConnectionId {
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;  // 0 names no connection
+  bool operator==(const ConnectionId&) const = default;
+};
+
+// Answers requests, each with exactly one respond() or upgrade(), during the call or later; the connection reads nothing
+// meanwhile.
+class RequestHandler {
+ public:
+  virtual ~RequestHandler() = default;
+  virtual void on_request(Worker& worker, ConnectionId connection, http::Request request) = 0;
+};
+
+enum class Reading : std::uint8_t { kGoOn, kPause };  // kPause: until resume_reading()
+
+// Receives what a WebSocket says, on its worker's thread.
+class MessageHandler {
+ public:
+  virtual ~MessageHandler() = default;
+  // `payload` is valid during the call.
+  virtual Reading on_message(ConnectionId connection, ws::Opcode opcode, std::string_view payload) = 0;
+  // Once for each upgraded connection, whoever ended it, at the end of the turn. What is sent to it from then on is lost.
+  virtual void on_closed(ConnectionId connection) = 0;
+};
+
+struct WorkerConfig {
+  http::ParserLimits http;
+  std::chrono::milliseconds header_timeout{10'000};  // first byte of a connection to the end of the headers, else 408
+  std::chrono::milliseconds body_timeout{30'000};    // end of the headers to the end of the body, else 408
+  std::chrono::milliseconds idle_timeout{60'000};    // a WebSocket without a byte from its client: 1000; kept-alive HTTP: closed
+  std::size_t send_queue_bytes_max = 16 * 1024 * 1024;
+  std::chrono::milliseconds send_blocked_timeout{30'000};
+  std::size_t all_send_queues_bytes_max = std::size_t{1} << 30;
+  std::size_t all_receive_bytes_max = std::size_t{1} << 29;
+};
+
+// Written by the worker's thread, read by anyone.
+struct WorkerCounters {
+  Counter bytes_in;
+  Counter bytes_out;
+  Counter frames_queued;
+  Counter requests;
+  Counter turns;
+  Counter slow_consumers_queue;       // the queue of one connection was full
+  Counter slow_consumers_blocked;     // sending was blocked for too long
+  Counter slow_consumers_worker_cap;  // the largest queue when all together were too large
+  Counter receive_cap_closes;         // the connection that hit all_receive_bytes_max
+  Counter frames_dropped;             // discarded from the queues of slow consumers
+  Counter protocol_violations;        // 1002, 1007, 1009
+};
+
+class Worker {
+ public:
+  static constexpr int kHandlersPerTurn = 256;
+  static constexpr std::size_t kReadBytesPerTurn = 64 * 1024;  // per connection
+
+  Worker(int index, const WorkerConfig& config, const Clock& clock, RequestHandler& requests);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Runs the loop on the calling thread until stop().
+  void run();
+
+  // --- From any thread ---
+
+  void stop();
+  void post(std::unique_ptr<Mail> mail, std::size_t bytes = 0);
+  // Takes over an accepted, non-blocking socket.
+  void adopt(int fd);
+  int index() const { return index_; }
+  // Including those on their way here.
+  std::int64_t connections() const { return connections_.load(std::memory_order_relaxed); }
+  const WorkerCounters& counters() const { return counters_; }
+
+  // --- On the worker's thread only ---
+
+  bool in_loop_thread() const { return std::this_thread::get_id() == thread_; }
+  Time now() const { return now_; }  // of this turn
+  TimingWheel& wheel() { return wheel_; }
+  const Clock& clock() const { return clock_; }
+
+  // Mail to another worker. Above its high-water mark this worker stops reading sockets until the other one has caught up.
+  void post_to(Worker& other, std::unique_ptr<Mail> mail, std::size_t bytes);
+
+  void respond(ConnectionId connection, const http::Response& response);
+  // Answers the handshake with 101 and hands messages to `handler`, which must outlive the connection.
+  void upgrade(ConnectionId connection, std::string_view response_bytes, const ws::ReaderLimits& limits, MessageHandler& handler);
+  // Queues a whole frame; it is sent at the end of the turn. A connection that is closing or gone takes nothing.
+  void send(ConnectionId connection, const FrameRef& frame);
+  // The close handshake: what is queued is sent first, then the code; cut 5 s later if the client does not answer.
+  void close(ConnectionId connection, ws::CloseCode code);
+  // Ends the TCP connection at the end of the turn, without a close frame.
+  void cut(ConnectionId connection);
+  void resume_reading(ConnectionId connection);
+  // Ends HTTP connections that wait for a next request; others end after their response from now on.
+  void refuse_new_requests();
+  bool is_open(ConnectionId connection) const;
+
+  struct Impl;  // Asio lives there
+
+ private:
+  friend struct Impl;
+
+  const int index_;
+  const WorkerConfig config_;
+  const Clock& clock_;
+  RequestHandler& requests_;
+  std::thread::id thread_;
+  Time now_;
+  TimingWheel wheel_;
+  WorkerCounters counters_;
+  std::atomic<std::int64_t> connections_{0};
+  Mailbox mailbox_;
+  std::uint64_t awaited_workers_ = 0;  // bits of those whose full mailboxes keep us from reading
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rt::net

@@ -1,0 +1,88 @@
+// The configuration: every setting by name, read once at boot from the environment, with command-line flags over it.
+//
+// Text is parsed and cross-checked here and nowhere else; below, each part takes its own struct. A bad value is an error that
+// names the variable, the value and what to do.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "model/tenant.h"
+
+namespace rt::app {
+
+enum class IpVersion { kAny, kV4, kV6 };  // kAny: dual stack where the machine has IPv6
+
+struct ClaimExpectation {
+  std::string claim;
+  std::string expected_json;
+};
+
+struct Config {
+  // Listener
+  std::string listen_address;  // empty: every address of the family
+  std::uint16_t port = 4000;   // 0: a free one
+  IpVersion ip_version = IpVersion::kAny;
+  std::string ready_file;  // receives the port once the server answers
+  std::int64_t connections_max = 16384;
+  std::size_t header_value_bytes_max = 4096;
+  std::chrono::milliseconds http_header_timeout{10'000};
+  std::chrono::milliseconds http_body_timeout{30'000};
+  int workers = 0;  // 0: one for each core
+  bool debug_echo = false;
+
+  // Sockets
+  std::chrono::milliseconds socket_idle_timeout{60'000};
+  std::size_t send_queue_bytes_max = 16 * 1024 * 1024;
+  std::chrono::milliseconds send_blocked_timeout{30'000};
+  std::size_t worker_send_queue_bytes_max = std::size_t{1} << 30;   // per worker, all queues together
+  std::size_t worker_receive_bytes_max = std::size_t{1} << 29;      // per worker, all incomplete messages together
+  std::chrono::milliseconds no_channel_timeout{600'000};
+  std::chrono::milliseconds connect_error_backoff{2'000};
+  std::chrono::milliseconds channel_error_backoff{5'000};
+  std::chrono::milliseconds token_confirm_interval{300'000};
+
+  // Lifecycle
+  std::chrono::milliseconds drain_delay{2'000};
+  std::chrono::milliseconds drain_timeout{30'000};
+
+  // Secrets and tenants
+  std::string data_dir = ".datafuse";
+  bool require_secrets = false;
+  std::optional<std::string> api_jwt_secret;      // given or, after resolve_secrets(), made
+  std::optional<std::string> metrics_jwt_secret;  // likewise
+  std::optional<std::string> api_jwt_jwks;        // JSON text
+  std::vector<ClaimExpectation> claim_validators;
+  bool seed_self_host = false;
+  std::string self_host_tenant_name = "realtime-dev";
+  std::string default_tenant;  // external id; empty: hosts that match no tenant are refused
+  TenantLimits new_tenant_limits;
+
+  // Process
+  std::string app_name = "realtime";
+  std::string region;
+  LogConfig log;
+  std::optional<std::uint64_t> open_files_max;  // RLIMIT_NOFILE
+  bool log_healthchecks = true;
+  std::vector<std::string> warnings;  // settings that are accepted but have no effect, for the log
+};
+
+// How a variable of the environment is looked up; tests hand in their own.
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+Environment process_environment();
+
+// `arguments` are those behind `serve`. An error is one or more lines for the terminal. When --help was asked for, the
+// help text is returned in `help` and the config is not to be used.
+struct ParsedConfig {
+  Config config;
+  std::optional<std::string> help;
+};
+Result<ParsedConfig> parse_config(const std::vector<std::string>& arguments, const Environment& environment);
+
+}  // namespace rt::app

@@ -1,0 +1,246 @@
+#include "main/settings_table.h"
+
+#include <algorithm>
+
+#include "protocol/json/value.h"
+
+namespace rt::app {
+namespace {
+
+// A queue must hold the largest frame, or that frame could never be delivered.
+constexpr Range kBufferBytes{5'000'000, INT64_MAX};
+
+Target ip_version() {
+  return {[](Config& config, const Given& given) -> Result<void> {
+            if (given.text != "ipv4" && given.text != "ipv6") {
+              return fail(given.source + " expected ipv4 or ipv6, got \"" + given.text + "\"");
+            }
+            config.ip_version = given.text == "ipv4" ? IpVersion::kV4 : IpVersion::kV6;
+            return {};
+          },
+          [](const Config&) { return std::string(); }};
+}
+
+Target listen_address() {
+  Target target = text(&Config::listen_address);
+  target.parse = [](Config& config, const Given& given) -> Result<void> {
+    if (!given.text.empty() && address_family(given.text) == IpVersion::kAny) {
+      return fail(given.source + " expected an IP address, got \"" + given.text + "\": use for example 127.0.0.1 or ::1");
+    }
+    config.listen_address = given.text;
+    return {};
+  };
+  return target;
+}
+
+Target non_empty(std::string Config::* member) {
+  Target target = text(member);
+  target.parse = [=](Config& config, const Given& given) -> Result<void> {
+    if (given.text.empty()) return fail(given.source + " is empty: give it a value, or unset it for the default");
+    config.*member = given.text;
+    return {};
+  };
+  return target;
+}
+
+// As the reference server has it: `True` and `1` are not `true`.
+Target exact_true(bool Config::* member) {
+  Target target = boolean(member);
+  target.parse = [=](Config& config, const Given& given) -> Result<void> {
+    config.*member = given.text == "true";
+    return {};
+  };
+  return target;
+}
+
+Target healthcheck_logging_disabled() {
+  return {[](Config& config, const Given& given) -> Result<void> {
+            return parse_boolean(given).map([&](bool disabled) { config.log_healthchecks = !disabled; });
+          },
+          [](const Config& config) -> std::string { return config.log_healthchecks ? "false" : "true"; }};
+}
+
+Target log_level() {
+  return {[](Config& config, const Given& given) -> Result<void> {
+            const auto level = parse_log_level(given.text);
+            if (!level) {
+              return fail(given.source + " expected a log level, got \"" + given.text +
+                          "\": use debug, info, notice, warning, error, critical, alert or emergency");
+            }
+            config.log.level = *level;
+            return {};
+          },
+          [](const Config&) -> std::string { return "info"; }};
+}
+
+Target log_format() {
+  return {[](Config& config, const Given& given) -> Result<void> {
+            if (given.text != "text" && given.text != "json") {
+              return fail(given.source + " expected text or json, got \"" + given.text + "\"");
+            }
+            config.log.format = given.text == "json" ? LogFormat::kJson : LogFormat::kText;
+            return {};
+          },
+          [](const Config&) -> std::string { return "text"; }};
+}
+
+// For a shell script an empty RLIMIT_NOFILE is as good as none, and container images do set it so.
+Target open_files() {
+  return {[](Config& config, const Given& given) -> Result<void> {
+            if (given.text.empty()) return {};
+            const auto value = parse_integer(given, {1, INT64_MAX});
+            if (!value) return fail(value.error().message);
+            config.open_files_max = static_cast<std::uint64_t>(*value);
+            return {};
+          },
+          [](const Config&) { return std::string(); }};
+}
+
+Target jwks() {
+  Target target = secret(&Config::api_jwt_jwks);
+  target.parse = [](Config& config, const Given& given) -> Result<void> {
+    const auto document = json::walk_document(given.text);
+    if (!document || document->type != json::Type::kObject) {
+      return fail(given.source + " is not a valid JSON object: set it to {\"keys\":[...]}, or unset it");
+    }
+    config.api_jwt_jwks = std::string(document->text);
+    return {};
+  };
+  return target;
+}
+
+Result<void> parse_claim_validators(Config& config, const Given& given) {
+  const auto document = json::walk_document(given.text);
+  if (!document || document->type != json::Type::kObject) {
+    return fail("JWT claim validators is not a valid JSON object: set " + given.source +
+                " to something like {\"iss\":\"https://example.com\"}");
+  }
+  config.claim_validators.clear();
+  json::Elements members{json::Value(document->text)};
+  while (const auto value = members.next()) {
+    const std::string claim = json::unescape(members.key());
+    std::erase_if(config.claim_validators, [&](const ClaimExpectation& other) { return other.claim == claim; });
+    config.claim_validators.push_back({claim, std::string(value->text())});
+  }
+  return {};
+}
+
+Target claim_validators() {
+  return {parse_claim_validators, [](const Config&) -> std::string { return "{}"; }};
+}
+
+Target store() {
+  return {[](Config&, const Given& given) -> Result<void> {
+            if (given.text == "sqlite") return {};
+            if (given.text == "postgres") {
+              return fail("--store=postgres: this version has the embedded control store only: use --store=sqlite");
+            }
+            return fail("--store expected sqlite, got \"" + given.text + "\"");
+          },
+          [](const Config&) -> std::string { return "sqlite"; }};
+}
+
+constexpr auto kLogFile = [](auto& config) -> auto& { return config.log.file; };
+
+std::vector<Setting> listener_settings() {
+  return {
+      {"LISTEN_ADDRESS", "--listen", listen_address(), "IP address to listen on; unset: every address"},
+      {"PORT", "--port", number(&Config::port, {0, 65535}), "port to listen on; 0: a free one, see --ready-file"},
+      {"REALTIME_IP_VERSION", "", ip_version(), "ipv4 or ipv6; unset: both, where the machine has IPv6"},
+      {"", "--ready-file", text(&Config::ready_file), "file that receives the port once the server answers"},
+      {"MAX_CONNECTIONS", "", number(&Config::connections_max, {1, 10'000'000}),
+       "open connections; more wait to be accepted"},
+      {"MAX_HEADER_LENGTH", "", number(&Config::header_value_bytes_max, {1, 65536}),
+       "bytes of one HTTP header value"},
+      {"HTTP_HEADER_TIMEOUT_MS", "", milliseconds(&Config::http_header_timeout, 1),
+       "time for the headers of a request to arrive"},
+      {"HTTP_BODY_TIMEOUT_MS", "", milliseconds(&Config::http_body_timeout, 1),
+       "time for the body of a request to arrive"},
+  };
+}
+
+std::vector<Setting> socket_settings() {
+  return {
+      {"SOCKET_IDLE_TIMEOUT_MS", "", milliseconds(&Config::socket_idle_timeout, 1),
+       "a WebSocket without a byte from its client for this long is closed"},
+      {"NO_CHANNEL_TIMEOUT_IN_MS", "", milliseconds(&Config::no_channel_timeout, 1),
+       "interval at which sockets without any channel are closed"},
+      {"SEND_QUEUE_BYTES_MAX", "", number(&Config::send_queue_bytes_max, kBufferBytes),
+       "bytes that may wait for one slow reader; beyond, it is closed"},
+      {"SEND_BLOCKED_TIMEOUT_MS", "", milliseconds(&Config::send_blocked_timeout, 1),
+       "a reader that takes nothing for this long is closed"},
+      {"WORKER_SEND_QUEUE_BYTES_MAX", "", number(&Config::worker_send_queue_bytes_max, kBufferBytes),
+       "bytes that may wait for all readers of one worker; beyond, the slowest is closed"},
+      {"WORKER_RECEIVE_BYTES_MAX", "", number(&Config::worker_receive_bytes_max, kBufferBytes),
+       "bytes of incomplete messages that one worker holds"},
+      {"CONNECT_ERROR_BACKOFF_MS", "", milliseconds(&Config::connect_error_backoff, 0),
+       "delay before a refused WebSocket handshake is answered"},
+      {"CHANNEL_ERROR_BACKOFF_MS", "", milliseconds(&Config::channel_error_backoff, 0),
+       "delay before a refused join is answered"},
+      {"TOKEN_CONFIRM_INTERVAL_MS", "", milliseconds(&Config::token_confirm_interval, 1),
+       "longest time between two confirmations of a channel's token"},
+      {"", "--debug-echo", flag_switch(&Config::debug_echo), "serve /debug/echo, a WebSocket that echoes, for tests"},
+  };
+}
+
+std::vector<Setting> process_settings() {
+  return {
+      {"WORKERS", "--workers", number(&Config::workers, {0, 64}), "worker threads; 0: one for each core"},
+      {"DATA_DIR", "--data-dir", non_empty(&Config::data_dir), "directory of the embedded store and of secrets made here"},
+      {"", "--store", store(), "control store; this version has the embedded one (sqlite) only"},
+      {"APP_NAME", "", non_empty(&Config::app_name), "public name of the server"},
+      {"REGION", "", text(&Config::region), "region of this node; on every log line when set"},
+      {"RLIMIT_NOFILE", "", open_files(), "open files this process may have; unset: as inherited"},
+      {"DRAIN_DELAY_MS", "", milliseconds(&Config::drain_delay, 0), "from SIGTERM until the first sockets are closed"},
+      {"DRAIN_TIMEOUT_MS", "", milliseconds(&Config::drain_timeout, 1), "from SIGTERM until the process ends at the latest"},
+  };
+}
+
+std::vector<Setting> secret_settings() {
+  return {
+      {"API_JWT_SECRET", "", secret(&Config::api_jwt_secret),
+       "secret of admin tokens and of the seeded tenant; unset: made at first start"},
+      {"API_JWT_JWKS", "", jwks(), "keys of the seeded tenant, as {\"keys\":[...]}"},
+      {"METRICS_JWT_SECRET", "", secret(&Config::metrics_jwt_secret),
+       "secret of tokens for /metrics; unset: made at first start"},
+      {"", "--require-secrets", flag_switch(&Config::require_secrets), "refuse to start rather than make a secret"},
+      {"JWT_CLAIM_VALIDATORS", "", claim_validators(),
+       "JSON object: claims, and the value that each must have where it is present"},
+  };
+}
+
+std::vector<Setting> tenant_settings() {
+  return {
+      {"DEFAULT_TENANT", "--default-tenant", text(&Config::default_tenant),
+       "tenant of hosts that name none; unset: such hosts are refused"},
+      {"SEED_SELF_HOST", "", exact_true(&Config::seed_self_host), "exactly `true`: make or update one tenant at each start"},
+      {"SELF_HOST_TENANT_NAME", "", non_empty(&Config::self_host_tenant_name), "name of that tenant"},
+      {"TENANT_MAX_CONCURRENT_USERS", "", limit(&TenantLimits::concurrent_users_max), "sockets of a new tenant"},
+      {"TENANT_MAX_CHANNELS_PER_CLIENT", "", limit(&TenantLimits::channels_per_client_max),
+       "channels of one socket of a new tenant"},
+      {"TENANT_MAX_JOINS_PER_SECOND", "", limit(&TenantLimits::joins_per_second_max), "joins of a new tenant"},
+      {"TENANT_MAX_EVENTS_PER_SECOND", "", limit(&TenantLimits::events_per_second_max), "messages of a new tenant"},
+      {"TENANT_MAX_PRESENCE_EVENTS_PER_SECOND", "", limit(&TenantLimits::presence_events_per_second_max),
+       "presence messages of a new tenant"},
+      {"TENANT_MAX_BYTES_PER_SECOND", "", limit(&TenantLimits::bytes_per_second_max),
+       "stored with a new tenant and shown, not enforced"},
+  };
+}
+
+std::vector<Setting> log_settings() {
+  return {
+      {"LOG_LEVEL", "--log-level", log_level(), "debug, info, notice, warning, error, critical, alert or emergency"},
+      {"LOG_FORMAT", "--log-format", log_format(), "text or json"},
+      {"LOG_FILE", "--log-file", text(kLogFile), "file to write to instead of stdout; SIGHUP opens it anew"},
+      {"DISABLE_HEALTHCHECK_LOGGING", "", healthcheck_logging_disabled(), "true: health checks are not logged"},
+  };
+}
+
+}  // namespace
+
+std::vector<SettingGroup> all_settings() {
+  return {{"Listener", listener_settings()},          {"Sockets", socket_settings()}, {"Process", process_settings()},
+          {"Tokens and secrets", secret_settings()}, {"Tenants", tenant_settings()}, {"Log", log_settings()}};
+}
+
+}  // namespace rt::app

@@ -1,0 +1,32 @@
+// A tenant as the control store describes it: an immutable snapshot, shared by all workers and replaced as a whole.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace rt {
+
+struct TenantLimits {
+  std::int64_t concurrent_users_max = 200;
+  std::int64_t events_per_second_max = 100;
+  std::int64_t presence_events_per_second_max = 1000;
+  std::int64_t joins_per_second_max = 100;
+  std::int64_t channels_per_client_max = 100;
+  std::int64_t bytes_per_second_max = 100'000;  // stored and shown, not enforced
+  std::int64_t payload_kb_max = 3000;           // kilobytes of 1000 bytes
+};
+
+struct TenantRecord {
+  std::string id;           // UUID text
+  std::string external_id;  // the name by which hosts select it
+  std::string name;
+  std::string jwt_secret;                 // plain text, for HS256, HS384 and HS512; never logged
+  std::optional<std::string> jwt_jwks;    // JSON text `{"keys":[...]}`
+  TenantLimits limits;
+  bool suspended = false;
+  bool private_only = false;
+  bool presence_enabled = false;
+};
+
+}  // namespace rt
