@@ -16,7 +16,7 @@ export const V2 = '2.0.0';
 // A test that runs once for each protocol version, with (vsn, test context).
 export function bothVersions(name, body) {
   test(name, async (t) => {
-    for (const vsn of [V1, V2]) await t.test(`vsn ${vsn}`, () => body(vsn, t));
+    for (const vsn of [V1, V2]) await t.test(`vsn ${vsn}`, (t) => body(vsn, t));
   });
 }
 
@@ -39,7 +39,9 @@ export class Client {
     this.version = (vsn ?? V1).startsWith('1.') ? 1 : 2;
     this.socket = socket;
     socket.binaryType = 'nodebuffer';
-    socket.on('message', (data, isBinary) => this.receive(isBinary ? decodeBinary(data) : decodeText(data.toString(), this.version)));
+    socket.on('message', (data, isBinary) => {
+      this.receive(isBinary ? decodeBinary(data) : decodeText(data.toString(), this.version));
+    });
     this.opened = new Promise((resolve, reject) => socket.once('open', resolve).on('error', reject));
     this.closed = new Promise((resolve) => {
       socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() }));

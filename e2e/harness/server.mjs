@@ -57,6 +57,7 @@ export const secondsFromNow = (seconds) => Math.floor(Date.now() / 1000) + secon
 
 // `env` goes over the defaults above; a value of undefined takes a default away. `defaultTenant` null: hosts that
 // match no tenant are refused. A `dataDir` that is given outlives the server.
+// otherTenants: {name: {secret, columns}}, where columns are values to set in its row of the store.
 export async function startServer({
   workers = 1,
   env = {},
@@ -64,11 +65,13 @@ export async function startServer({
   dataDir,
   tenant = 'dev',
   defaultTenant = tenant,
+  otherTenants = {},
   debugEcho = false,
 } = {}) {
   const server = new Server({ ...DEFAULT_ENV, SELF_HOST_TENANT_NAME: tenant, ...env });
   server.ownsDataDir = dataDir === undefined;
   server.dataDir = dataDir ?? (await mkdtemp(join(tmpdir(), 'realtime-e2e-')));
+  for (const [name, settings] of Object.entries(otherTenants)) await seedTenant(server.dataDir, name, settings);
   await server.start([
     ...['--listen', server.host, '--port', '0', '--data-dir', server.dataDir, '--workers', String(workers)],
     ...(defaultTenant === null ? [] : ['--default-tenant', defaultTenant]),
@@ -76,6 +79,19 @@ export async function startServer({
     ...args,
   ]);
   return server;
+}
+
+// A server seeds one tenant and keeps those of earlier starts, so each further tenant takes a start of its own.
+async function seedTenant(dataDir, tenant, { secret = SECRET, columns = {} }) {
+  const server = await startServer({ dataDir, tenant, env: { API_JWT_SECRET: secret } });
+  await server.stop();
+  if (Object.keys(columns).length === 0) return;
+  const { DatabaseSync } = await import('node:sqlite');
+  const store = new DatabaseSync(join(dataDir, 'control.sqlite'));
+  for (const [column, value] of Object.entries(columns)) {
+    store.prepare(`UPDATE tenants SET ${column} = ? WHERE external_id = ?`).run(value, tenant);
+  }
+  store.close();
 }
 
 class Server {

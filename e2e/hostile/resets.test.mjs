@@ -2,15 +2,16 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { startServer, until } from '../harness/server.mjs';
-import { put, RawClient, RawSocket, upgradeRequest } from '../ws-conformance/raw_client.mjs';
+import { put, RawClient, RawSocket, socketPath, upgradeRequest } from '../ws-conformance/raw_client.mjs';
 import { disturbingNobody } from './witness.mjs';
 
 const server = await startServer({ debugEcho: true });
 after(() => server.stop());
 
-const path = server.socketUrl().replace(/^ws:\/\/[^/]+/, '');
-const join = JSON.stringify(['1', '1', 'realtime:brief', 'phx_join', { config: { broadcast: { self: true } } }]);
-const broadcast = put.text(JSON.stringify(['1', '2', 'realtime:brief', 'broadcast', { type: 'broadcast', event: 'x', payload: { text: 'x'.repeat(2000) } }]));
+const path = socketPath(server);
+const message = (event, payload) => put.text(JSON.stringify(['1', '1', 'realtime:brief', event, payload]));
+const join = message('phx_join', { config: { broadcast: { self: true } } });
+const broadcast = message('broadcast', { text: 'x'.repeat(2000) });
 
 // Where a client is when its connection is reset.
 const moments = {
@@ -27,16 +28,16 @@ const moments = {
   },
   'in the midst of a frame': async () => {
     const client = await RawClient.open(server.port, { path });
-    await client.write(put.text(join).subarray(0, 20));
+    await client.write(join.subarray(0, 20));
     return client;
   },
   'while its join is answered': async () => {
     const client = await RawClient.open(server.port, { path });
-    await client.write(put.text(join));
+    await client.write(join);
     return client;
   },
   'while its broadcasts come back': async () => {
-    const client = await RawClient.open(server.port, { path, early: put.text(join) });
+    const client = await RawClient.open(server.port, { path, early: join });
     await client.json();
     await client.write(Buffer.concat(Array(20).fill(broadcast)));
     return client;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { startServer, until } from '../harness/server.mjs';
 import { connect, encodeUserBroadcast } from '../harness/phoenix.mjs';
-import { got, put, RawClient } from '../ws-conformance/raw_client.mjs';
+import { got, put, RawClient, socketPath } from '../ws-conformance/raw_client.mjs';
 import { disturbingNobody } from './witness.mjs';
 
 const TOPIC = 'realtime:flood';
@@ -19,8 +19,7 @@ async function startFloodServer(env) {
 
 // A member of the topic that stops reading as soon as it has joined.
 async function deafMember(server) {
-  const { pathname, search } = new URL(server.socketUrl());
-  const client = await RawClient.open(server.port, { path: pathname + search });
+  const client = await RawClient.open(server.port, { path: socketPath(server) });
   await client.sendJson(['1', '1', TOPIC, 'phx_join', { config: {} }]);
   assert.equal((await client.json())[4].status, 'ok');
   client.tcp.pause();
@@ -112,4 +111,18 @@ test('a client whose connection has been blocked for too long is closed though i
     assert.ok((await readUntilClose(deaf)) < count);
   });
   assert.deepEqual(await slowConsumers(server), { queue: 0, blocked: 1, worker_cap: 0 });
+});
+
+test('when the queues of a worker are too long together, the longest goes', async (t) => {
+  const server = await startFloodServer({ SEND_QUEUE_BYTES_MAX: 64_000_000, WORKER_SEND_QUEUE_BYTES_MAX: 12_000_000 });
+  const count = 400;  // 40 MB
+  const [publisher, reader] = await members(server, 2);
+  await disturbingNobody(t, server, { growthMiB: 32 }, async () => {
+    const deaf = [await deafMember(server), await deafMember(server)];
+    await Promise.all([flood(publisher, count), assertReceivesAll(reader, count)]);
+    await until(async () => (await slowConsumers(server)).worker_cap === 2, 'both to be found slow');
+    for (const client of deaf) client.destroy();
+  });
+  assert.deepEqual(await slowConsumers(server), { queue: 0, blocked: 0, worker_cap: 2 });
+  await reader.expectQuiet();
 });

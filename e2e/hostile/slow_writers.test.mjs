@@ -6,12 +6,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { startServer, until } from '../harness/server.mjs';
-import { put, RawClient, RawSocket, readResponse } from '../ws-conformance/raw_client.mjs';
-import { disturbingNobody } from './witness.mjs';
+import { put, RawClient, RawSocket, readResponse, socketPath } from '../ws-conformance/raw_client.mjs';
+import { disturbingNobody, hostileTo } from './witness.mjs';
 
 const HEADER_TIMEOUT_MS = 600;
 const server = await startServer({ env: { HTTP_HEADER_TIMEOUT_MS: HEADER_TIMEOUT_MS } });
 after(() => server.stop());
+const hostile = hostileTo(server);
 
 const slowRequests = {
   'says nothing at all': [],
@@ -21,7 +22,7 @@ const slowRequests = {
 };
 
 for (const [what, parts] of Object.entries(slowRequests)) {
-  test(`a client that ${what} gets 408 when its time is up, and is closed`, (t) => disturbingNobody(t, server, { growthMiB: 4 }, async () => {
+  hostile(`a client that ${what} gets 408 when its time is up, and is closed`, { growthMiB: 4 }, async () => {
     const started = performance.now();
     const socket = await RawSocket.connect(server.port);
     let answered = false;
@@ -41,23 +42,21 @@ for (const [what, parts] of Object.entries(slowRequests)) {
     await trickling;
     await socket.rest();
     socket.destroy();
-  }));
+  });
 }
 
-test('a WebSocket client that sends one byte at a time is served like any other', (t) => disturbingNobody(t, server, { growthMiB: 4 }, async () => {
-  const { pathname, search } = new URL(server.socketUrl());
-  const client = await RawClient.open(server.port, { path: pathname + search, size: 1 });
+hostile('a WebSocket client that sends one byte at a time is served like any other', { growthMiB: 4 }, async () => {
+  const client = await RawClient.open(server.port, { path: socketPath(server), size: 1 });
   const say = (...frame) => client.write(put.text(JSON.stringify(frame)), 1);
   await say('1', '1', 'realtime:slow', 'phx_join', { config: { broadcast: { self: true } } });
-  assert.deepEqual(await client.json(), ['1', '1', 'realtime:slow', 'phx_reply', { status: 'ok', response: { postgres_changes: [] } }]);
-  await say('1', '2', 'realtime:slow', 'broadcast', { type: 'broadcast', event: 'snail', payload: { pace: 1 } });
-  assert.deepEqual(await client.json(), [null, null, 'realtime:slow', 'broadcast', { type: 'broadcast', event: 'snail', payload: { pace: 1 } }]);
+  assert.equal((await client.json())[4].status, 'ok');
+  await say('1', '2', 'realtime:slow', 'broadcast', { event: 'snail' });
+  assert.deepEqual(await client.json(), [null, null, 'realtime:slow', 'broadcast', { event: 'snail' }]);
   client.destroy();
-}));
+});
 
 test('a WebSocket message that takes longer than the time for headers is received', async () => {
-  const { pathname, search } = new URL(server.socketUrl());
-  const client = await RawClient.open(server.port, { path: pathname + search });
+  const client = await RawClient.open(server.port, { path: socketPath(server) });
   const bytes = put.text(JSON.stringify([null, '7', 'phoenix', 'heartbeat', {}]));
   for (let at = 0; at < bytes.length; at += 10) {
     await client.write(bytes.subarray(at, at + 10));

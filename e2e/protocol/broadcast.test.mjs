@@ -3,8 +3,6 @@
 
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { DatabaseSync } from 'node:sqlite';
-import { join } from 'node:path';
 import { V1, V2, assertFrame, bothVersions, connect, encodeUserBroadcast, isReplyTo } from '../harness/phoenix.mjs';
 import { startServer } from '../harness/server.mjs';
 
@@ -15,13 +13,7 @@ const SMALL_HOST = 'small.rt.example.test';
 // Two workers and two tenants: dev, and small, whose messages may have 1 kB.
 let server;
 before(async () => {
-  const first = await startServer({ tenant: 'small' });
-  await first.stop({ keep: true });
-  const store = new DatabaseSync(join(first.dataDir, 'control.sqlite'));
-  store.exec(`UPDATE tenants SET max_payload_size_in_kb = 1 WHERE external_id = 'small'`);
-  store.close();
-  server = await startServer({ workers: 2, dataDir: first.dataDir });
-  server.ownsDataDir = true;
+  server = await startServer({ workers: 2, otherTenants: { small: { columns: { max_payload_size_in_kb: 1 } } } });
 });
 after(async () => assert.equal(await server.stop(), 0));
 
@@ -30,7 +22,8 @@ let topics = 0;
 // A topic of its own with a sender of the version and receivers of both.
 async function room(vsn, { config, ...options } = {}) {
   const topic = `realtime:broadcast ${++topics}`;
-  const [sender, ...receivers] = await Promise.all([vsn, V1, V2].map((version) => connect(server, { vsn: version, ...options })));
+  const open = (version) => connect(server, { vsn: version, ...options });
+  const [sender, ...receivers] = await Promise.all([vsn, V1, V2].map(open));
   await sender.join(topic, { config: config ?? {} });
   for (const receiver of receivers) await receiver.join(topic);
   return { topic, sender, receivers };
@@ -215,7 +208,9 @@ suite('order', () => {
     for (const worker of ['0', '1']) assert.ok(metrics.value('realtime_worker_sessions', { worker }) > 0, `worker ${worker} is idle`);
 
     const asText = (client, from) => (n) => client.broadcast(topic, 'count', { from, n });
-    const asBinary = (client, from) => (n) => client.send(encodeUserBroadcast({ topic, event: 'count', payload: JSON.stringify({ from, n }) }));
+    const asBinary = (client, from) => (n) => {
+      client.send(encodeUserBroadcast({ topic, event: 'count', payload: JSON.stringify({ from, n }) }));
+    };
     const publish = [asText(publishers[0], 0), asText(publishers[1], 1), asBinary(publishers[2], 2)];
     for (let n = 0; n < MESSAGES; n++) publish.forEach((send) => send(n));
 

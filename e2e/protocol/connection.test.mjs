@@ -15,29 +15,27 @@ const ACME_SECRET = 'the secret of the tenant named acme, no other';
 // Two tenants with secrets of their own, and no default tenant.
 let server;
 before(async () => {
-  const first = await startServer({ tenant: 'localhost', env: { API_JWT_SECRET: LOCAL_SECRET } });
-  await first.stop({ keep: true });
   server = await startServer({
     tenant: 'acme',
     defaultTenant: null,
-    dataDir: first.dataDir,
+    otherTenants: { localhost: { secret: LOCAL_SECRET } },
     env: { API_JWT_SECRET: ACME_SECRET },
   });
-  server.ownsDataDir = true;
 });
 after(async () => assert.equal(await server.stop(), 0));
 
 const open = (options) => connect(server, { ...options, headers: { Host: ACME, ...options?.headers } });
 
 // A WebSocket handshake by hand. `token` goes into the query, as it stands.
-function handshake({ token = server.token(), query = 'vsn=2.0.0', path = '/socket/websocket', host = ACME, headers } = {}, to = server) {
+function handshake(options = {}, to = server) {
+  const { token = server.token(), query = 'vsn=2.0.0', path = '/socket/websocket', host = ACME, headers } = options;
   const apikey = token === null ? '' : `&apikey=${token}`;
   return request(to, { path: `${path}?${query}${apikey}`, headers: upgradeHeaders({ Host: host, ...headers }) });
 }
 
 async function assertRefused(response, status, error) {
   const { status: got, body, headers } = await response;
-  assert.deepEqual({ status: got, error: JSON.parse(body).error }, { status, error });
+  assert.deepEqual({ status: got, body: JSON.parse(body) }, { status, body: { error } });
   assert.equal(headers['content-type'], 'application/json; charset=utf-8');
 }
 
@@ -71,7 +69,8 @@ suite('opening a socket', () => {
   ]) {
     test(name, async () => {
       const client = await open({ vsn });
-      client.send(encodeText(spoken === V1 ? 1 : 2, { joinRef: null, ref: '1', topic: 'phoenix', event: 'heartbeat', payload: {} }));
+      const heartbeat = { joinRef: null, ref: '1', topic: 'phoenix', event: 'heartbeat', payload: {} };
+      client.send(encodeText(spoken === V1 ? 1 : 2, heartbeat));
       const reply = JSON.parse((await client.next()).raw);
       assert.equal(Array.isArray(reply), spoken === V2);
     });
@@ -118,7 +117,8 @@ suite('opening a socket', () => {
 
   test('of an apikey given twice the last one counts', async () => {
     assert.equal((await handshake({ query: 'apikey=wrong' })).status, 101);
-    await assertRefused(handshake({ query: `apikey=${server.token()}`, token: 'wrong' }), 401, 'The token provided is not a valid JWT');
+    const goodThenBad = handshake({ query: `apikey=${server.token()}`, token: 'wrong' });
+    await assertRefused(goodThenBad, 401, 'The token provided is not a valid JWT');
   });
 
   test('the answer selects no subprotocol', async () => {
@@ -209,7 +209,8 @@ suite('refusing a socket', () => {
     assert.equal((await request(server, { path, headers: { Host: ACME } })).status, 400);
     await assertRefused(request(server, { path: '/socket/websocket', headers: { Host: ACME } }), 401, 'API key is missing');
 
-    const post = await request(server, { path, method: 'POST', headers: { ...upgradeHeaders({ Host: ACME }), 'Content-Length': '0' } });
+    const headers = upgradeHeaders({ Host: ACME, 'Content-Length': '0' });
+    const post = await request(server, { path, method: 'POST', headers });
     assert.deepEqual({ status: post.status, body: post.body }, { status: 400, body: '' });
   });
 
@@ -229,8 +230,9 @@ suite('refusing a socket', () => {
 
 suite('on the open socket', () => {
   test('compression is declined by default and frames come uncompressed [P-028]', async () => {
-    const { headers } = await handshake({ headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' } });
-    assert.equal(headers['sec-websocket-extensions'], undefined);
+    const offer = 'permessage-deflate; client_max_window_bits';
+    const { status, headers } = await handshake({ headers: { 'Sec-WebSocket-Extensions': offer } });
+    assert.deepEqual([status, headers['sec-websocket-extensions']], [101, undefined]);
     // The ws library ends the connection at a compressed frame that was not negotiated.
     const client = await open({ perMessageDeflate: true });
     assert.equal(client.socket.extensions, '');
@@ -241,7 +243,8 @@ suite('on the open socket', () => {
 
   // A heartbeat frame of exactly that many bytes.
   function heartbeatOf(bytes, version) {
-    const frame = (filler) => encodeText(version, { joinRef: null, ref: '1', topic: 'phoenix', event: 'heartbeat', payload: { filler } });
+    const fields = { joinRef: null, ref: '1', topic: 'phoenix', event: 'heartbeat' };
+    const frame = (filler) => encodeText(version, { ...fields, payload: { filler } });
     return frame('x'.repeat(bytes - frame('').length));
   }
 

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { V2, assertError, assertFrame, bothVersions, connect, encodePush, encodeText } from '../harness/phoenix.mjs';
+import { V2, assertError, assertFrame, bothVersions, connect, encodePush, isReplyTo } from '../harness/phoenix.mjs';
 import { secondsFromNow, startServer } from '../harness/server.mjs';
 
 const NO_DATABASE = 'UnableToConnectToProject: Realtime was unable to connect to the project database';
@@ -12,14 +12,8 @@ const STRUCTURE = /^UnknownErrorOnChannel: ./;
 const JOINED = { status: 'ok', response: { postgres_changes: [] } };
 
 let server;
-let patient; // one channel per socket, and the back-off that the server comes with
-before(async () => {
-  [server, patient] = await Promise.all([
-    startServer(),
-    startServer({ env: { CHANNEL_ERROR_BACKOFF_MS: undefined, TENANT_MAX_CHANNELS_PER_CLIENT: 1 } }),
-  ]);
-});
-after(() => Promise.all([server, patient].map(async (each) => assert.equal(await each.stop(), 0))));
+before(async () => (server = await startServer()));
+after(async () => assert.equal(await server.stop(), 0));
 
 let topics = 0;
 const freshTopic = () => `realtime:join ${++topics}`;
@@ -71,8 +65,10 @@ suite('topic and payload', () => {
 
   for (const [name, ...payloads] of [
     ['a payload that is no object fails the join [P-084]', null, [], 'text', 7, true],
-    ['config and its broadcast must be objects [P-085]', { config: 'text' }, { config: [] }, { config: { broadcast: 'text' } }, { config: { broadcast: [] } }],
-    ['an entry must be an object [P-120]', { config: { postgres_changes: ['x'] } }, { config: { postgres_changes: [{ table: 't' }, 7] } }],
+    ['config and its broadcast must be objects [P-085]',
+      { config: 'text' }, { config: [] }, { config: { broadcast: 'text' } }, { config: { broadcast: [] } }],
+    ['an entry must be an object [P-120]',
+      { config: { postgres_changes: ['x'] } }, { config: { postgres_changes: [{ table: 't' }, 7] } }],
   ]) {
     bothVersions(name, async (vsn) => {
       const client = await connect(server, { vsn });
@@ -144,16 +140,22 @@ suite('tokens', () => {
 
   const EXPIRED = /^InvalidJWTToken: Token has expired 10\d seconds ago$/;
   for (const [name, reason, ...tokens] of [
-    ['an empty access_token is a malformed one [P-097]', MALFORMED, () => ({ access_token: '' }), () => ({ access_token: 'a.b' })],
-    ['an opaque user_token beside a JWT is a malformed token', MALFORMED, () => ({ access_token: valid(), user_token: 'sb_secret_x' })],
-    ['an expired token says for how long it has been [P-098]', EXPIRED, () => ({ access_token: expired() })],
-    ['an expired user_token is not saved by a valid access_token [P-095]', EXPIRED, () => ({ user_token: expired(), access_token: valid() })],
+    ['an empty access_token is a malformed one [P-097]', MALFORMED,
+      () => ({ access_token: '' }), () => ({ access_token: 'a.b' })],
+    ['an opaque user_token beside a JWT is a malformed token', MALFORMED,
+      () => ({ access_token: valid(), user_token: 'sb_secret_x' })],
+    ['an expired token says for how long it has been [P-098]', EXPIRED,
+      () => ({ access_token: expired() })],
+    ['an expired user_token is not saved by a valid access_token [P-095]', EXPIRED,
+      () => ({ user_token: expired(), access_token: valid() })],
     ['a token must say its role and when it expires [P-099]', 'InvalidJWTToken: Fields `role` and `exp` are required in JWT',
       () => ({ access_token: server.token({ role: undefined }) }), () => ({ access_token: server.token({ exp: undefined }) })],
     ['a token signed with another secret is refused [P-100]', 'JwtSignatureError: Failed to validate JWT signature',
       () => ({ access_token: server.token({}, { secret: 'another secret' }) })],
-    ['a token whose expiry is no number fails without details', 'Unknown Error on Channel', () => ({ access_token: server.token({ exp: 'soon' }) })],
-    ['a token with a broken percent sequence fails the join', STRUCTURE, () => ({ access_token: '%zz' })],
+    ['a token whose expiry is no number fails without details', 'Unknown Error on Channel',
+      () => ({ access_token: server.token({ exp: 'soon' }) })],
+    ['a token with a broken percent sequence fails the join', STRUCTURE,
+      () => ({ access_token: '%zz' })],
   ]) {
     bothVersions(name, async (vsn) => {
       const client = await connect(server, { vsn });
@@ -181,7 +183,8 @@ suite('postgres_changes of a tenant without a database', () => {
   });
 
   bothVersions('different entries get different ids and keep their order [P-115]', async (vsn) => {
-    const entries = ['INSERT', 'UPDATE', 'DELETE', '*'].flatMap((event) => ['a', 'b', 'c'].map((table) => ({ event, schema: 'public', table })));
+    const entriesOf = (event) => ['a', 'b', 'c'].map((table) => ({ event, schema: 'public', table }));
+    const entries = ['INSERT', 'UPDATE', 'DELETE', '*'].flatMap(entriesOf);
     const { echoed } = await joinWith(entries, vsn);
     assert.deepEqual(echoed.map(({ id, ...entry }) => entry), entries);
     assert.equal(new Set(echoed.map(({ id }) => id)).size, entries.length);
@@ -210,7 +213,8 @@ suite('postgres_changes of a tenant without a database', () => {
 
   test('values that no double can hold are echoed digit by digit', async () => {
     const client = await connect(server);
-    client.send(`["1","1","${freshTopic()}","phx_join",{"config":{"postgres_changes":[{"schema":"s","n":12345678901234567890.10}]}}]`);
+    const config = '{"postgres_changes":[{"schema":"s","n":12345678901234567890.10}]}';
+    client.send(`["1","1","${freshTopic()}","phx_join",{"config":${config}}]`);
     const { raw } = await client.next();
     assert.ok(raw.includes('12345678901234567890.10'), raw);
   });
@@ -230,14 +234,30 @@ suite('postgres_changes of a tenant without a database', () => {
   });
 });
 
-suite('limits', () => {
+suite('one channel per socket', { concurrency: true }, () => {
+  let brisk; // answers a refused join after a short while
+  let patient; // with the back-off that it comes with
+  before(async () => {
+    const start = (backoff) => startServer({ env: { CHANNEL_ERROR_BACKOFF_MS: backoff, TENANT_MAX_CHANNELS_PER_CLIENT: 1 } });
+    [brisk, patient] = await Promise.all([start(300), start(undefined)]);
+  });
+  after(() => Promise.all([brisk.stop(), patient.stop()]));
+
   bothVersions('one channel more than allowed is refused until another is left [P-108]', async (vsn) => {
-    const client = await connect(patient, { vsn });
+    const client = await connect(brisk, { vsn });
     await client.join('realtime:one');
     assertError(await client.tryJoin('realtime:two'), 'ChannelRateLimitReached: Too many channels');
     await client.request('realtime:one', 'phx_leave');
     await client.next((frame) => frame.event === 'phx_close');
     await client.join('realtime:two');
+  });
+
+  test('a refused join holds its slot until its reply is out', async () => {
+    const client = await connect(brisk);
+    const bad = client.push('realtime:bad', 'phx_join', { config: {}, access_token: 'x' });
+    assertError(await client.tryJoin('realtime:good'), 'ChannelRateLimitReached: Too many channels');
+    await client.next(isReplyTo(bad));
+    await client.join('realtime:good');
   });
 
   test('every refusal of a join waits five seconds by default [P-102]', async () => {
@@ -249,24 +269,18 @@ suite('limits', () => {
       ['realtime:d', { config: {}, access_token: patient.token({}, { secret: 'x' }) }, /^JwtSignatureError/],
       ['realtime:e', { config: {}, access_token: patient.token({ exp: 1 }) }, /^InvalidJWTToken/],
       ['realtime:f', { config: { private: true } }, NO_DATABASE],
-      ['realtime:g', { config: {} }, 'ChannelRateLimitReached: Too many channels'],
     ];
-    await Promise.all(refusals.map(async ([topic, payload, reason]) => {
-      const client = await connect(patient);
-      if (topic === 'realtime:g') await client.join('realtime:first');
+    const assertDelayed = async (client, topic, payload, reason) => {
       const started = performance.now();
       assertError(await client.tryJoin(topic, payload), reason);
       const elapsed = performance.now() - started;
       assert.ok(elapsed >= 5_000, `${reason} after ${elapsed} ms`);
-    }));
-  });
-
-  test('a refused join holds its slot until its reply is out', async () => {
-    const client = await connect(patient);
-    const refs = { joinRef: 'bad', ref: 'bad' };
-    client.send(encodeText(2, { ...refs, topic: 'realtime:bad', event: 'phx_join', payload: { config: {}, access_token: 'x' } }));
-    assertError(await client.tryJoin('realtime:good'), 'ChannelRateLimitReached: Too many channels');
-    await client.next((frame) => frame.ref === 'bad');
-    await client.join('realtime:good');
+    };
+    const member = await connect(patient);
+    await member.join('realtime:first');
+    await Promise.all([
+      ...refusals.map(async (refusal) => assertDelayed(await connect(patient), ...refusal)),
+      assertDelayed(member, 'realtime:second', {}, 'ChannelRateLimitReached: Too many channels'),
+    ]);
   });
 });

@@ -68,7 +68,8 @@ suite('leaving', () => {
     const client = await connect(server, { vsn });
     const topic = topicFor('leave', vsn);
     await client.join(topic, undefined, { ref: '2', joinRef: '1' });
-    assertFrame(await client.request(topic, 'phx_leave', 'ignored', { ref: '9', joinRef: '1' }), { joinRef: '1', ref: '9', topic, payload: OK });
+    const reply = await client.request(topic, 'phx_leave', 'ignored', { ref: '9', joinRef: '1' });
+    assertFrame(reply, { joinRef: '1', ref: '9', topic, payload: OK });
     assertFrame(await client.next(), { joinRef: '1', ref: '1', topic, event: 'phx_close', payload: {} });
     assertError(await client.request(topic, 'broadcast'), 'unmatched topic');
   });

@@ -18,8 +18,9 @@ async function beginStop(server, signal = 'SIGTERM') {
 }
 
 suite('a node that stops', { concurrency: true }, () => {
-  bothVersions('goes on with its channels, then closes sockets with 1012 and says nothing else [P-226]', async (vsn) => {
+  bothVersions('goes on with its channels, then closes sockets with 1012 and says nothing else [P-226]', async (vsn, t) => {
     const server = await startServer({ workers: 2, env: { DRAIN_DELAY_MS: 2_000 } });
+    t.after(() => server.stop());
     const clients = await Promise.all(Array.from({ length: 4 }, () => connect(server, { vsn })));
     const [sender, member, bystander, late] = clients;
     for (const client of [sender, member]) await client.join('realtime:room');
@@ -32,12 +33,13 @@ suite('a node that stops', { concurrency: true }, () => {
 
     for (const client of clients) assert.deepEqual(await client.waitForClose(), { code: 1012, reason: '' });
     for (const client of clients) assert.deepEqual(client.inbox, []);
-    assert.equal(await server.stop(), 0);
+    assert.equal(await server.exited, 0);
     await assert.rejects(fetch(`${server.url}/healthcheck`));
   });
 
-  bothVersions('sends the refusals that still wait before it closes their sockets [P-105] [P-226]', async (vsn) => {
+  bothVersions('sends the refusals that still wait before it closes their sockets [P-105] [P-226]', async (vsn, t) => {
     const server = await startServer({ env: { CHANNEL_ERROR_BACKOFF_MS: 60_000, DRAIN_DELAY_MS: 2_000 } });
+    t.after(() => server.stop());
     const client = await connect(server, { vsn });
     const early = client.push('realtime:', 'phx_join');
     await client.expectQuiet();
@@ -47,51 +49,46 @@ suite('a node that stops', { concurrency: true }, () => {
     assertError(await client.expectNothingBefore(isReplyTo(late)), RESTARTING);
     assert.deepEqual(await client.waitForClose(), { code: 1012, reason: '' });
     assert.deepEqual(client.inbox, []);
-    assert.equal(await server.stop(), 0);
+    assert.equal(await server.exited, 0);
   });
 
   for (const signal of ['SIGTERM', 'SIGINT']) {
-    test(`goes at once when it is told twice by ${signal}`, async () => {
+    test(`goes at once when it is told twice by ${signal}`, async (t) => {
       const server = await startServer({ env: { DRAIN_DELAY_MS: 3_600_000, DRAIN_TIMEOUT_MS: 3_600_000 } });
+      t.after(() => server.stop());
       const client = await connect(server);
       await client.join('realtime:room');
       await beginStop(server, signal);
       server.signal(signal);
       await client.waitForClose();
       await until(() => server.ended, 'the process to end');
-      await server.stop();
     });
   }
 });
 
-test('topics named like internal ones carry the traffic of their own tenant and nothing else [P-227]', async () => {
-  const first = await startServer({ tenant: 'other' });
-  await first.stop({ keep: true });
-  const server = await startServer({ workers: 2, dataDir: first.dataDir });
-  server.ownsDataDir = true;
+test('topics named like internal ones carry the traffic of their own tenant and nothing else [P-227]', async (t) => {
+  const server = await startServer({ workers: 2, otherTenants: { other: {} } });
+  t.after(() => server.stop());
 
-  const names = ['operations:dev', 'operations:other', 'postgres:dev', 'dev', 'other', 'dev:room', 'other:room', 'realtime:room', 'room'];
-  const acknowledged = { config: { broadcast: { ack: true } } };
-  const [ours, theirs] = await Promise.all([{}, { Host: 'other.example.test' }].map(async (headers) => {
-    const clients = await Promise.all([1, 2].map(() => connect(server, { headers })));
-    for (const client of clients) for (const name of names) await client.join(`realtime:${name}`, acknowledged);
-    const [sender, receiver] = clients;
-    return { sender, receiver };
-  }));
-  for (const { sender } of [ours, theirs]) {
-    for (const name of names) {
-      for (const event of ['disconnect', 'broadcast', 'marker']) {
-        await sender.request(`realtime:${name}`, 'broadcast', { event, mine: sender === ours.sender });
-      }
+  const names = ['operations:dev', 'operations:other', 'postgres:dev', 'dev', 'other', 'dev:room', 'other:room', 'realtime:room'];
+  const topics = names.map((name) => `realtime:${name}`);
+  const events = ['disconnect', 'broadcast', 'marker'];
+
+  const pairOf = async (tenant) => {
+    const [sender, receiver] = await Promise.all([1, 2].map(() => connect(server, { headers: { Host: `${tenant}.example.test` } })));
+    for (const client of [sender, receiver]) {
+      for (const topic of topics) await client.join(topic, { config: { broadcast: { ack: true } } });
     }
+    return { tenant, sender, receiver };
+  };
+  const pairs = [await pairOf('dev'), await pairOf('other')];
+  for (const { tenant, sender } of pairs) {
+    for (const topic of topics) for (const event of events) await sender.request(topic, 'broadcast', { event, tenant });
   }
-  for (const { receiver } of [ours, theirs]) {
-    for (const name of names) {
-      for (const event of ['disconnect', 'broadcast', 'marker']) {
-        assertFrame(await receiver.next(), { topic: `realtime:${name}`, payload: { event, mine: receiver === ours.receiver } });
-      }
+  for (const { tenant, receiver } of pairs) {
+    for (const topic of topics) {
+      for (const event of events) assertFrame(await receiver.next((frame) => frame.topic === topic), { payload: { event, tenant } });
     }
     await receiver.expectQuiet();
   }
-  assert.equal(await server.stop(), 0);
 });

@@ -96,12 +96,12 @@ suite('expiry', { concurrency: true }, () => {
   });
 });
 
-test('a token is confirmed again and again without harm', async () => {
+test('a token is confirmed again and again without harm', async (t) => {
   const eager = await startServer({ env: { TOKEN_CONFIRM_INTERVAL_MS: 20 } });
+  t.after(() => eager.stop());
   const client = await connect(eager);
   await client.join('realtime:confirmed');
   await client.join('realtime:expiring', { config: {}, access_token: eager.token({ exp: secondsFromNow(1) }) });
   await client.expectShutdown('realtime:expiring', /^Token has expired [01] seconds ago$/);
   await client.expectQuietAndJoined('realtime:confirmed');
-  assert.equal(await eager.stop(), 0);
 });

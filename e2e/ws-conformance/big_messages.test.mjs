@@ -41,15 +41,18 @@ test('a message of 64 MiB in fragments of 1 MiB is accepted', () =>
 test('a frame that announces one byte more than 64 MiB is refused with 1009 before its payload has come', () =>
   converse(server.port, { send: [put.binary('', { announced: LIMIT + 1 })], expect: [got.close(1009)] }));
 
-test('a fragment that would make a message one byte more than 64 MiB is refused with 1009 before its payload has come', () =>
-  converse(server.port, {
-    send: [...put.fragments(BINARY, binary(LIMIT), MIB).slice(0, -1), put.continuation(binary(MIB), { fin: false }), put.continuation('', { announced: 1 })],
-    expect: [got.close(1009)],
-    deliver: together,
-  }));
+test('a fragment that would make a message one byte more than 64 MiB is refused with 1009 before its payload has come', () => {
+  const begun = put.fragments(BINARY, binary(LIMIT), MIB).slice(0, -1);
+  const send = [...begun, put.continuation(binary(MIB), { fin: false }), put.continuation('', { announced: 1 })];
+  return converse(server.port, { send, expect: [got.close(1009)], deliver: together });
+});
 
 test('after a message of the largest size the next small one is answered too', () =>
-  converse(server.port, { send: [put.binary(binary(LIMIT)), put.text('small')], expect: [got.binary(binary(LIMIT)), got.text('small')], deliver: together }));
+  converse(server.port, {
+    send: [put.binary(binary(LIMIT)), put.text('small')],
+    expect: [got.binary(binary(LIMIT)), got.text('small')],
+    deliver: together,
+  }));
 
 // Messages of all kinds and sizes, fragmented at random with control frames between, in one stream that is cut at random.
 function randomStream(random, messages) {

@@ -13,7 +13,8 @@ const nothingToContinue = [put.continuation('lost', open), put.text('Hello')];
 holds('a text message in two fragments comes back as one', [put.text('frag', open), put.continuation('ments')], [got.text('fragments')]);
 holds('a binary message in three fragments comes back as one',
   [put.binary('a', open), put.continuation('b', open), put.continuation('c')], [got.binary('abc')]);
-holds('a message of empty fragments is an empty message', [put.text('', open), put.continuation('', open), put.continuation('')], [got.text('')]);
+holds('a message of empty fragments is an empty message',
+  [put.text('', open), put.continuation('', open), put.continuation('')], [got.text('')]);
 holds('empty fragments between full ones add nothing',
   [put.text('', open), put.continuation('middle', open), put.continuation('')], [got.text('middle')]);
 holds('two fragmented messages in a row do not mix',
@@ -57,7 +58,8 @@ test('a ping in the midst of a long message that is still arriving waits for not
 // Wrong orders.
 holds('a continuation of nothing is refused', [put.continuation('lost'), put.text('Hello')], [got.close(1002)]);
 holds('an unfinished continuation of nothing is refused', nothingToContinue, [got.close(1002)]);
-holds('a continuation after a whole message is refused', [put.text('whole'), put.continuation('more')], [got.text('whole'), got.close(1002)]);
+holds('a continuation after a whole message is refused',
+  [put.text('whole'), put.continuation('more')], [got.text('whole'), got.close(1002)]);
 holds('a continuation after a message in two fragments is refused',
   [put.text('frag', open), put.continuation('ments'), ...nothingToContinue], [got.text('fragments'), got.close(1002)]);
 holds('a message that begins inside another one is refused', [put.text('a', open), put.text('b')], [got.close(1002)]);

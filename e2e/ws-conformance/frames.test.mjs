@@ -27,7 +27,8 @@ holds('a ping of 126 bytes is refused', [put.ping(Buffer.alloc(126, 0xfe))], [go
 holds('a pong of 126 bytes is refused', [put.pong(Buffer.alloc(126, 0xfe))], [got.close(1002)]);
 for (const payload of ['', 'nobody asked']) {
   holds(`a pong of ${payload.length} bytes that nobody asked for is ignored`, [put.pong(payload)], []);
-  holds(`a ping after such a pong of ${payload.length} bytes is answered`, [put.pong(payload), put.ping('still here')], [got.pong('still here')]);
+  holds(`a ping after such a pong of ${payload.length} bytes is answered`,
+    [put.pong(payload), put.ping('still here')], [got.pong('still here')]);
 }
 
 // Reserved bits and opcodes.

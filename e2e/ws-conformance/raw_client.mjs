@@ -163,13 +163,20 @@ export async function httpExchange(socket, text, size) {
 
 export async function readResponse(socket) {
   const [statusLine, ...lines] = (await socket.lines()).trimEnd().split('\r\n');
-  const headers = Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]));
+  const pair = (line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()];
+  const headers = Object.fromEntries(lines.map(pair));
   const body = (await socket.bytes(Number(headers['content-length'] ?? 0))).toString();
   return { status: Number(statusLine.split(' ')[1]), statusLine, headers, body };
 }
 
 // Headers of undefined are left out.
 export const upgradeRequest = (path, headers) => requestText({ path, headers: { Host: '127.0.0.1', ...upgradeHeaders(headers) } });
+
+// The channel endpoint, with a good token.
+export function socketPath(server) {
+  const { pathname, search } = new URL(server.socketUrl());
+  return pathname + search;
+}
 
 export class RawClient extends RawSocket {
   // `early` goes out in the same write as the request.

@@ -1,8 +1,5 @@
-// A line is built whole on the thread that logs it; spdlog's queue carries it to one thread that calls write(2). Nothing is
-// buffered behind that, so what was written is out even when the process ends by _exit.
-//
-// Texts of clients end up in lines. Line breaks, control characters and invalid UTF-8 are escaped in both formats, and long
-// texts are cut, so that nobody can forge a line, confuse a terminal or fill the memory with the queue.
+// A line is built whole on the thread that logs it (log_line.h); spdlog's queue carries it to one thread that calls
+// write(2). Nothing is buffered behind that, so what was written is out even when the process ends by _exit.
 #include "base/log.h"
 
 #include <fcntl.h>
@@ -14,161 +11,21 @@
 #include <spdlog/sinks/sink.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <future>
 #include <thread>
 
-#include "base/utf8.h"
+#include "base/log_line.h"
 
 namespace rt {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kTextBytesMax = 4096;  // of a message or field; the rest is cut off
 constexpr auto kCloseTimeout = 1s;
-
-std::string_view name_of(LogLevel level) {
-  switch (level) {
-    case LogLevel::kDebug: return "debug";
-    case LogLevel::kInfo: return "info";
-    case LogLevel::kWarning: return "warning";
-    case LogLevel::kError: return "error";
-    case LogLevel::kCritical: return "critical";
-  }
-  return "?";
-}
-
-// kPlain: a message of the text format, where quotes and backslashes stay as they are.
-enum class Escaping { kPlain, kQuoted, kJson };
-
-// The character at the beginning of `text`; empty when it is not valid UTF-8.
-std::string_view first_character(std::string_view text) {
-  Utf8Validator validator;
-  for (std::size_t length = 1; length <= text.size() && validator.feed(text.substr(length - 1, 1)); ++length) {
-    if (validator.complete()) return text.substr(0, length);
-  }
-  return {};
-}
-
-// The code point of a character that could end a line or steer a terminal (C0, DEL, C1, U+2028, U+2029), else 0xffff.
-unsigned control_code(std::string_view character) {
-  constexpr unsigned kPrintable = 0xffff;
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(character[i]); };
-  if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7f ? byte(0) : kPrintable;
-  if (character.size() == 2) return byte(0) == 0xc2 && byte(1) < 0xa0 ? byte(1) : kPrintable;
-  if (character == "\xe2\x80\xa8") return 0x2028;
-  if (character == "\xe2\x80\xa9") return 0x2029;
-  return kPrintable;
-}
-
-void append_hex(std::string& out, const char* format, unsigned value) {
-  char text[8];
-  std::snprintf(text, sizeof text, format, value);
-  out += text;
-}
-
-void append_character(std::string& out, std::string_view character, Escaping escaping) {
-  const unsigned control = control_code(character);
-  if (control == '\n') {
-    out += "\\n";
-  } else if (control != 0xffff) {
-    append_hex(out, "\\u%04x", control);
-  } else {
-    if (escaping != Escaping::kPlain && (character == "\"" || character == "\\")) out += '\\';
-    out += character;
-  }
-}
-
-void append_escaped(std::string& out, std::string_view text, Escaping escaping) {
-  for (std::size_t at = 0; at < text.size();) {
-    if (at >= kTextBytesMax) {
-      out += "...";
-      return;
-    }
-    const std::string_view character = first_character(text.substr(at));
-    if (!character.empty()) {
-      append_character(out, character, escaping);
-      at += character.size();
-      continue;
-    }
-    if (escaping == Escaping::kJson) {
-      out += "\\ufffd";
-    } else {
-      append_hex(out, "\\x%02x", static_cast<unsigned char>(text[at]));
-    }
-    ++at;
-  }
-}
-
-void append_time(std::string& out) {
-  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
-  const auto second = std::chrono::floor<std::chrono::seconds>(now);
-  const std::time_t unix_time = std::chrono::system_clock::to_time_t(second);
-  std::tm utc{};
-  gmtime_r(&unix_time, &utc);
-  char text[32];
-  const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-  std::snprintf(text + length, sizeof text - length, ".%03dZ", static_cast<int>((now - second).count()));
-  out += text;
-}
-
-void append_text_field(std::string& line, std::string_view name, std::string_view value) {
-  if (value.empty()) return;
-  line.append(" ").append(name) += '=';
-  const auto is_plain = [](char c) { return c > ' ' && c < 0x7f && !std::strchr("\"\\[]", c); };
-  if (std::all_of(value.begin(), value.end(), is_plain)) {
-    append_escaped(line, value, Escaping::kPlain);
-    return;
-  }
-  line += '"';
-  append_escaped(line, value, Escaping::kQuoted);
-  line += '"';
-}
-
-void append_json_field(std::string& line, std::string_view name, std::string_view value) {
-  if (value.empty()) return;
-  line.append(",\"").append(name) += "\":\"";
-  append_escaped(line, value, Escaping::kJson);
-  line += '"';
-}
-
-template <class Append>
-void append_fields(std::string& line, const LogFields& fields, std::string_view region, Append append) {
-  append(line, "request_id", fields.request_id);
-  append(line, "project", fields.tenant);
-  append(line, "external_id", fields.tenant);
-  append(line, "error_code", fields.error_code);
-  append(line, "topic", fields.topic);
-  append(line, "region", region);
-}
-
-std::string text_line(LogLevel level, const LogFields& fields, std::string_view region, std::string_view message) {
-  std::string line;
-  append_time(line);
-  append_fields(line, fields, region, append_text_field);
-  line.append(" [").append(name_of(level)) += "] ";
-  append_escaped(line, message, Escaping::kPlain);
-  line += '\n';
-  return line;
-}
-
-std::string json_line(LogLevel level, const LogFields& fields, std::string_view region, std::string_view message) {
-  std::string line = "{\"time\":\"";
-  append_time(line);
-  line.append("\",\"level\":\"").append(name_of(level)) += '"';
-  append_fields(line, fields, region, append_json_field);
-  line += ",\"message\":\"";
-  append_escaped(line, message, Escaping::kJson);
-  line += "\"}\n";
-  return line;
-}
 
 // Where lines go: stdout, or a file that can be opened again. log() and flush() run on the log thread only.
 class Destination final : public spdlog::sinks::sink {
@@ -237,13 +94,13 @@ class AsyncLog final : public Log {
   AsyncLog(const LogConfig& config, std::shared_ptr<Destination> destination)
       : level_(config.level), format_(config.format), region_(config.region), destination_(std::move(destination)) {
     queue_ = std::make_shared<spdlog::details::thread_pool>(kLogQueueLines, 1, set_up_log_thread);
-    logger_ = std::make_shared<spdlog::async_logger>("", destination_, queue_,
-                                                     spdlog::async_overflow_policy::overrun_oldest);
+    logger_ =
+        std::make_shared<spdlog::async_logger>("", destination_, queue_, spdlog::async_overflow_policy::overrun_oldest);
     logger_->set_error_handler([](const std::string&) {});  // spdlog's own prints to stderr
   }
 
-  // The queue's destructor waits until all is written. When nobody reads our stdout that never comes, so a thread of its own
-  // waits for it, and is left behind.
+  // The queue's destructor waits until all is written. When nobody reads our stdout that never comes, so a thread of
+  // its own waits for it, and is left behind.
   ~AsyncLog() override {
     std::promise<void> closed;
     auto when_closed = closed.get_future();
@@ -262,7 +119,7 @@ class AsyncLog final : public Log {
 
   void write(LogLevel level, const LogFields& fields, std::string_view message) override {
     if (!enabled(level)) return;
-    const auto make_line = format_ == LogFormat::kJson ? json_line : text_line;
+    const auto make_line = format_ == LogFormat::kJson ? json_log_line : text_log_line;
     logger_->log(spdlog::level::info, spdlog::string_view_t(make_line(level, fields, region_, message)));
   }
 

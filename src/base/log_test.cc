@@ -47,7 +47,9 @@ std::string line_of(LogConfig config, const LogFields& fields, std::string_view 
   return contents(config.file);
 }
 
-bool matches(const std::string& text, const std::string& pattern) { return std::regex_match(text, std::regex(pattern)); }
+bool matches(const std::string& text, const std::string& pattern) {
+  return std::regex_match(text, std::regex(pattern));
+}
 
 bool becomes_true(const std::function<bool()>& condition) {
   for (int i = 0; i < 500 && !condition(); ++i) std::this_thread::sleep_for(10ms);
@@ -57,8 +59,9 @@ bool becomes_true(const std::function<bool()>& condition) {
 TEST_CASE("a line names time, tenant, error code and level before its message [C-027] [E-005]") {
   const LogFields fields{.tenant = "acme", .error_code = "MalformedJWT", .topic = "room:1", .request_id = "r1"};
   const std::string line = line_of({.region = "us-east-1"}, fields, "MalformedJWT: not a token");
-  CHECK(matches(line, R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z request_id=r1 project=acme external_id=acme )"
-                      R"(error_code=MalformedJWT topic=room:1 region=us-east-1 \[error\] MalformedJWT: not a token\n)"));
+  CHECK(matches(line,
+                R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z request_id=r1 project=acme external_id=acme )"
+                R"(error_code=MalformedJWT topic=room:1 region=us-east-1 \[error\] MalformedJWT: not a token\n)"));
 }
 
 TEST_CASE("fields that are not known are left out") {
@@ -77,8 +80,9 @@ TEST_CASE("a client cannot forge a log line") {
   const LogFields fields{.topic = attack};
   const std::string text = line_of({}, fields, attack);
   CHECK(std::count(text.begin(), text.end(), '\n') == 1);
-  CHECK(text.find(R"(topic="a\n2026-01-01T00:00:00.000Z [error] forged\u000d\u001b[2J\u009b\u2028\xff\"" [error] a\n)") !=
-        std::string::npos);
+  CHECK(
+      text.find(R"(topic="a\n2026-01-01T00:00:00.000Z [error] forged\u000d\u001b[2J\u009b\u2028\xff\"" [error] a\n)") !=
+      std::string::npos);
 
   const std::string json = line_of({.format = LogFormat::kJson}, fields, attack);
   CHECK(std::count(json.begin(), json.end(), '\n') == 1);

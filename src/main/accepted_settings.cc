@@ -8,8 +8,8 @@
 namespace rt::app {
 namespace {
 
-// Only the start script and the Erlang runtime of the reference server read ERL_AFLAGS, LANG, RELEASE_NODE and their like.
-// They stand in nearly every environment, so that naming them would be noise: they are not listed here.
+// Only the start script and the Erlang runtime of the reference server read ERL_AFLAGS, LANG, RELEASE_NODE and their
+// like. They stand in nearly every environment, so that naming them would be noise: they are not listed here.
 
 constexpr std::string_view kTexts[] = {
     "SECRET_KEY_BASE", "REQUEST_ID_BAGGAGE_KEY",
@@ -28,8 +28,7 @@ constexpr std::string_view kTexts[] = {
     "CLUSTER_SECRET_ID", "CLUSTER_SECRET_REGION",
     // logs, traces and metrics
     "LOGS_ENGINE", "LOGFLARE_LOGGER_BACKEND_URL", "LOGFLARE_API_KEY", "LOGFLARE_SOURCE_ID", "OTEL_TRACES_EXPORTER",
-    "OTEL_TRACES_SAMPLER", "METRICS_PUSHER_URL", "METRICS_PUSHER_USER", "METRICS_PUSHER_AUTH",
-};
+    "OTEL_TRACES_SAMPLER", "METRICS_PUSHER_URL", "METRICS_PUSHER_USER", "METRICS_PUSHER_AUTH"};
 
 constexpr std::string_view kIntegers[] = {
     "NUM_ACCEPTORS", "HTTP_DYNAMIC_BUFFER_MIN", "HTTP_DYNAMIC_BUFFER_MAX", "WEBSOCKET_MAX_HEAP_SIZE",
@@ -42,25 +41,29 @@ constexpr std::string_view kIntegers[] = {
     "MIGRATION_PARTITION_SLOTS", "CONNECT_PARTITION_SLOTS", "JANITOR_SCHEDULE_TIMER_IN_MS", "JANITOR_RUN_AFTER_IN_MS",
     "JANITOR_MAX_CHILDREN", "JANITOR_CHILDREN_TIMEOUT", "JANITOR_CHUNK_SIZE",
     // cluster
-    "RPC_TIMEOUT", "METRICS_RPC_TIMEOUT_IN_MS", "REBALANCE_CHECK_INTERVAL_IN_MS",
-    "NODE_BALANCE_UPTIME_THRESHOLD_IN_MS", "BROADCAST_POOL_SIZE", "PRESENCE_POOL_SIZE",
-    "PRESENCE_BROADCAST_PERIOD_IN_MS", "PRESENCE_PERMDOWN_PERIOD_IN_MS", "POSTGRES_CDC_SCOPE_SHARDS",
-    "USERS_SCOPE_SHARDS", "MUSTER_SCOPE_SHARDS", "GEN_RPC_TCP_SERVER_PORT", "GEN_RPC_TCP_CLIENT_PORT",
-    "GEN_RPC_SSL_SERVER_PORT", "GEN_RPC_SSL_CLIENT_PORT", "GEN_RPC_CONNECT_TIMEOUT_IN_MS",
+    "RPC_TIMEOUT", "METRICS_RPC_TIMEOUT_IN_MS", "REBALANCE_CHECK_INTERVAL_IN_MS", "NODE_BALANCE_UPTIME_THRESHOLD_IN_MS",
+    "BROADCAST_POOL_SIZE", "PRESENCE_POOL_SIZE", "PRESENCE_BROADCAST_PERIOD_IN_MS", "PRESENCE_PERMDOWN_PERIOD_IN_MS",
+    "POSTGRES_CDC_SCOPE_SHARDS", "USERS_SCOPE_SHARDS", "MUSTER_SCOPE_SHARDS", "GEN_RPC_TCP_SERVER_PORT",
+    "GEN_RPC_TCP_CLIENT_PORT", "GEN_RPC_SSL_SERVER_PORT", "GEN_RPC_SSL_CLIENT_PORT", "GEN_RPC_CONNECT_TIMEOUT_IN_MS",
     "GEN_RPC_SEND_TIMEOUT_IN_MS", "GEN_RPC_MAX_BATCH_SIZE", "GEN_RPC_COMPRESSION_THRESHOLD_IN_BYTES",
     "GEN_RPC_SOCKET_BUFFER", "GEN_RPC_SOCKET_RECEIVE_BUFFER", "GEN_RPC_SOCKET_SEND_BUFFER", "MAX_GEN_RPC_CLIENTS",
     "MAX_GEN_RPC_CALL_CLIENTS",
     // logs and metrics
     "LOG_THROTTLE_JANITOR_INTERVAL_IN_MS", "PROM_POLL_RATE", "METRICS_CLEANER_SCHEDULE_TIMER_IN_MS",
-    "METRICS_PUSHER_INTERVAL_MS", "METRICS_PUSHER_TIMEOUT_MS",
-};
+    "METRICS_PUSHER_INTERVAL_MS", "METRICS_PUSHER_TIMEOUT_MS"};
 
-constexpr std::string_view kBooleans[] = {
-    "DB_SSL", "DB_ENC_WRITE_GCM", "RUN_JANITOR", "JANITOR_SCHEDULE_RANDOMIZE", "GEN_RPC_IPV6_ONLY", "OTEL_SDK_DISABLED",
-    "METRICS_PUSHER_ENABLED", "METRICS_PUSHER_COMPRESS",
-};
+constexpr std::string_view kBooleans[] = {"DB_SSL",
+                                          "DB_ENC_WRITE_GCM",
+                                          "RUN_JANITOR",
+                                          "JANITOR_SCHEDULE_RANDOMIZE",
+                                          "GEN_RPC_IPV6_ONLY",
+                                          "OTEL_SDK_DISABLED",
+                                          "METRICS_PUSHER_ENABLED",
+                                          "METRICS_PUSHER_COMPRESS"};
 
-Result<void> check_text(const Given&) { return {}; }
+Result<void> check_text(const Given&) {
+  return {};
+}
 
 Result<void> check_integer(const Given& given) {
   return parse_integer(given).map([](std::int64_t) {});
@@ -126,9 +129,12 @@ struct Special {
 };
 
 constexpr Special kSpecial[] = {
-    {"DB_IP_VERSION", check_ip_version},        {"DB_ENC_KEY_GCM", check_gcm_key},
-    {"SLOT_MODE", check_slot_mode},             {"REGION_MAPPING", check_region_mapping},
-    {"GEN_RPC_SOCKET_IP", check_socket_ip},     {"GEN_RPC_COMPRESS", check_compression},
+    {"DB_IP_VERSION", check_ip_version},
+    {"DB_ENC_KEY_GCM", check_gcm_key},
+    {"SLOT_MODE", check_slot_mode},
+    {"REGION_MAPPING", check_region_mapping},
+    {"GEN_RPC_SOCKET_IP", check_socket_ip},
+    {"GEN_RPC_COMPRESS", check_compression},
     {"METRICS_PUSHER_EXTRA_LABELS", check_labels},
 };
 

@@ -1,6 +1,6 @@
-// Variables of the reference server that this version accepts, so that a deployment's environment can be reused unchanged,
-// but that change nothing yet. What can be checked about them is checked all the same: a typing error is better found today
-// than with the version that obeys it.
+// Variables of the reference server that this version accepts, so that a deployment's environment can be reused
+// unchanged, but that change nothing yet. What can be checked about them is checked all the same: a typing error is
+// better found today than with the version that obeys it.
 #pragma once
 
 #include <string>

@@ -1,6 +1,9 @@
 // Secrets that nobody gave: made at first start and kept in the data directory, readable by its owner only (mode 0600).
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "base/random.h"
 #include "base/result.h"
 #include "main/config.h"
@@ -10,5 +13,16 @@ namespace rt::app {
 // Makes the data directory (0700) when missing and fills the secrets of `config` that are not set from the files in it,
 // making those that are not there yet. With require_secrets a missing secret is an error that names its variable.
 Result<void> resolve_secrets(Config& config, Random& random);
+
+// One of those secrets, and the variable that goes over its file.
+struct SecretName {
+  const char* variable;
+  const char* file;
+};
+inline constexpr SecretName kApiJwtSecret{"API_JWT_SECRET", "api_jwt_secret"};
+inline constexpr SecretName kMetricsJwtSecret{"METRICS_JWT_SECRET", "metrics_jwt_secret"};
+
+// nullopt: no server has made it yet.
+Result<std::optional<std::string>> read_secret(const std::string& data_dir, const SecretName& name);
 
 }  // namespace rt::app

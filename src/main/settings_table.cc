@@ -25,7 +25,8 @@ Target listen_address() {
   Target target = text(&Config::listen_address);
   target.parse = [](Config& config, const Given& given) -> Result<void> {
     if (!given.text.empty() && address_family(given.text) == IpVersion::kAny) {
-      return fail(given.source + " expected an IP address, got \"" + given.text + "\": use for example 127.0.0.1 or ::1");
+      return fail(given.source + " expected an IP address, got \"" + given.text +
+                  "\": use for example 127.0.0.1 or ::1");
     }
     config.listen_address = given.text;
     return {};
@@ -150,8 +151,7 @@ std::vector<Setting> listener_settings() {
       {"", "--ready-file", text(&Config::ready_file), "file that receives the port once the server answers"},
       {"MAX_CONNECTIONS", "", number(&Config::connections_max, {1, 10'000'000}),
        "open connections; more wait to be accepted"},
-      {"MAX_HEADER_LENGTH", "", number(&Config::header_value_bytes_max, {1, 65536}),
-       "bytes of one HTTP header value"},
+      {"MAX_HEADER_LENGTH", "", number(&Config::header_value_bytes_max, {1, 65536}), "bytes of one HTTP header value"},
       {"HTTP_HEADER_TIMEOUT_MS", "", milliseconds(&Config::http_header_timeout, 1),
        "time for the headers of a request to arrive"},
       {"HTTP_BODY_TIMEOUT_MS", "", milliseconds(&Config::http_body_timeout, 1),
@@ -170,7 +170,7 @@ std::vector<Setting> socket_settings() {
       {"SEND_BLOCKED_TIMEOUT_MS", "", milliseconds(&Config::send_blocked_timeout, 1),
        "a reader that takes nothing for this long is closed"},
       {"WORKER_SEND_QUEUE_BYTES_MAX", "", number(&Config::worker_send_queue_bytes_max, kBufferBytes),
-       "bytes that may wait for all readers of one worker; beyond, the slowest is closed"},
+       "bytes that may wait for all readers of one worker; beyond, the one with most is closed"},
       {"WORKER_RECEIVE_BYTES_MAX", "", number(&Config::worker_receive_bytes_max, kBufferBytes),
        "bytes of incomplete messages that one worker holds"},
       {"CONNECT_ERROR_BACKOFF_MS", "", milliseconds(&Config::connect_error_backoff, 0),
@@ -186,21 +186,24 @@ std::vector<Setting> socket_settings() {
 std::vector<Setting> process_settings() {
   return {
       {"WORKERS", "--workers", number(&Config::workers, {0, 64}), "worker threads; 0: one for each core"},
-      {"DATA_DIR", "--data-dir", non_empty(&Config::data_dir), "directory of the embedded store and of secrets made here"},
+      {"DATA_DIR", "--data-dir", non_empty(&Config::data_dir),
+       "directory of the embedded store and of secrets made here"},
       {"", "--store", store(), "control store; this version has the embedded one (sqlite) only"},
       {"APP_NAME", "", non_empty(&Config::app_name), "public name of the server"},
       {"REGION", "", text(&Config::region), "region of this node; on every log line when set"},
       {"RLIMIT_NOFILE", "", open_files(), "open files this process may have; unset: as inherited"},
       {"DRAIN_DELAY_MS", "", milliseconds(&Config::drain_delay, 0), "from SIGTERM until the first sockets are closed"},
-      {"DRAIN_TIMEOUT_MS", "", milliseconds(&Config::drain_timeout, 1), "from SIGTERM until the process ends at the latest"},
+      {"DRAIN_TIMEOUT_MS", "", milliseconds(&Config::drain_timeout, 1),
+       "from SIGTERM until the process ends at the latest"},
   };
 }
 
 std::vector<Setting> secret_settings() {
   return {
       {"API_JWT_SECRET", "", secret(&Config::api_jwt_secret),
-       "secret of admin tokens and of the seeded tenant; unset: made at first start"},
-      {"API_JWT_JWKS", "", jwks(), "keys of the seeded tenant, as {\"keys\":[...]}"},
+       "secret of the seeded tenant's tokens; unset: made at first start"},
+      {"API_JWT_JWKS", "", jwks(),
+       "{\"keys\":[...]}, stored with the seeded tenant; this version verifies by secret only"},
       {"METRICS_JWT_SECRET", "", secret(&Config::metrics_jwt_secret),
        "secret of tokens for /metrics; unset: made at first start"},
       {"", "--require-secrets", flag_switch(&Config::require_secrets), "refuse to start rather than make a secret"},
@@ -213,7 +216,8 @@ std::vector<Setting> tenant_settings() {
   return {
       {"DEFAULT_TENANT", "--default-tenant", text(&Config::default_tenant),
        "tenant of hosts that name none; unset: such hosts are refused"},
-      {"SEED_SELF_HOST", "", exact_true(&Config::seed_self_host), "exactly `true`: make or update one tenant at each start"},
+      {"SEED_SELF_HOST", "", exact_true(&Config::seed_self_host),
+       "exactly `true`: make or update one tenant at each start"},
       {"SELF_HOST_TENANT_NAME", "", non_empty(&Config::self_host_tenant_name), "name of that tenant"},
       {"TENANT_MAX_CONCURRENT_USERS", "", limit(&TenantLimits::concurrent_users_max), "sockets of a new tenant"},
       {"TENANT_MAX_CHANNELS_PER_CLIENT", "", limit(&TenantLimits::channels_per_client_max),
@@ -239,7 +243,7 @@ std::vector<Setting> log_settings() {
 }  // namespace
 
 std::vector<SettingGroup> all_settings() {
-  return {{"Listener", listener_settings()},          {"Sockets", socket_settings()}, {"Process", process_settings()},
+  return {{"Listener", listener_settings()},         {"Sockets", socket_settings()}, {"Process", process_settings()},
           {"Tokens and secrets", secret_settings()}, {"Tenants", tenant_settings()}, {"Log", log_settings()}};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "base/clock.h"
@@ -15,6 +16,13 @@ struct Claims {
   UnixSeconds expires_at = 0;  // `exp`, rounded to the nearest integer
   std::string json;            // all claims, as the token spells them; policies will read them
 };
+
+// A verified token. Equal texts of one tenant share one of these on a worker.
+struct Token {
+  std::string text;
+  Claims claims;
+};
+using TokenRef = std::shared_ptr<const Token>;
 
 enum class TokenFaultKind {
   kMalformed,         // not three parts, or the claims are not JSON

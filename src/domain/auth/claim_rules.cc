@@ -18,7 +18,9 @@ constexpr UnixSeconds kExpiryMin = -(UnixSeconds{1} << 53);
 
 using Outcome = Result<void, TokenFault>;
 
-bool is_integer(json::Value number) { return number.text().find_first_of(".eE") == std::string_view::npos; }
+bool is_integer(json::Value number) {
+  return number.text().find_first_of(".eE") == std::string_view::npos;
+}
 
 // `time` is a number. Rounded half away from zero, and clamped.
 UnixSeconds seconds(json::Value time) {
@@ -60,8 +62,8 @@ bool equal_arrays(json::Value actual, json::Value expected) {
   }
 }
 
-// Every expected member has its value, and there is no other. What `expected` holds is the operator's and small, so its members
-// may be searched for.
+// Every expected member has its value, and there is no other. What `expected` holds is the operator's and small, so its
+// members may be searched for.
 bool equal_objects(json::Value actual, json::Value expected) {
   for (json::Elements members(expected); members.next();) {
     const std::string name = json::unescape(members.key());

@@ -15,7 +15,9 @@ namespace {
 
 constexpr std::size_t kTokenBytesMax = 64 * 1024;
 
-bool is_white_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+bool is_white_space(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
 // The three parts of a token in compact form (RFC 7515 7.1), still in base64url.
 struct Parts {
@@ -63,8 +65,8 @@ std::optional<Key> choose_key(json::Value header, std::string_view secret) {
   return std::nullopt;
 }
 
-// Texts are compared, not bytes: otherwise the unused low bits of the last character would allow a token to have several
-// spellings, all valid.
+// Texts are compared, not bytes: otherwise the unused low bits of the last character would allow a token to have
+// several spellings, all valid.
 bool is_signed_with(const Key& key, const Parts& parts) {
   return equal_in_constant_time(base64url_encode(hmac(key.hash, key.secret, parts.signed_text)), parts.signature);
 }

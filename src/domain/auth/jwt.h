@@ -1,8 +1,8 @@
 // JSON Web Tokens (RFC 7519, RFC 7515) as clients present them.
 //
-// A token is verified in a fixed order (text, claims, header, key, signature, times, required claims), and the first step that
-// fails names the fault, because clients are told which one it was. The key follows from the algorithm alone, never from
-// what the token asks for: HS256, HS384 and HS512 use the tenant's secret; everything else needs a JWK.
+// A token is verified in a fixed order (text, claims, header, key, signature, times, required claims), and the first
+// step that fails names the fault, because clients are told which one it was. The key follows from the algorithm alone,
+// never from what the token asks for: HS256, HS384 and HS512 use the tenant's secret; everything else needs a JWK.
 #pragma once
 
 #include <string>

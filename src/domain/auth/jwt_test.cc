@@ -12,7 +12,9 @@
 namespace rt {
 
 // So that a failed comparison can be read.
-std::ostream& operator<<(std::ostream& out, TokenFaultKind kind) { return out << "fault " << static_cast<int>(kind); }
+std::ostream& operator<<(std::ostream& out, TokenFaultKind kind) {
+  return out << "fault " << static_cast<int>(kind);
+}
 
 }  // namespace rt
 
@@ -29,16 +31,22 @@ std::string sign(std::string_view header, std::string_view claims, HmacHash hash
   return text + "." + base64url_encode(hmac(hash, kSecret, text));
 }
 
-std::string token_of(std::string_view claims) { return sign(kHeader, claims); }
+std::string token_of(std::string_view claims) {
+  return sign(kHeader, claims);
+}
 
 // `"role":"r","exp":<in the future>` and more.
 std::string token_with(const std::string& member) {
   return token_of(R"({"role":"r","exp":1800000060,)" + member + "}");
 }
 
-std::string token_with_exp(const std::string& exp) { return token_of(R"({"role":"r","exp":)" + exp + "}"); }
+std::string token_with_exp(const std::string& exp) {
+  return token_of(R"({"role":"r","exp":)" + exp + "}");
+}
 
-Result<Claims, TokenFault> verified(std::string_view token) { return verify(token, {.secret = kSecret}, kNow); }
+Result<Claims, TokenFault> verified(std::string_view token) {
+  return verify(token, {.secret = kSecret}, kNow);
+}
 
 // nullopt: the token is good.
 std::optional<TokenFaultKind> fault_of(std::string_view token) {
@@ -64,8 +72,8 @@ std::string percent_encoded(std::string_view text) {
 }
 
 TEST_CASE("the example of RFC 7515 A.1 verifies until it expires") {
-  const auto secret = base64url_decode(
-      "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow");
+  const auto secret =
+      base64url_decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow");
   constexpr std::string_view kToken =
       "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9"
       ".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
@@ -135,10 +143,21 @@ TEST_CASE("each HS algorithm is its own: a signature made with another one is ba
 
 TEST_CASE("any other algorithm has no key, whatever the header promises") {
   for (const char* header : {
-           R"({"alg":"none"})", R"({"alg":"None"})", R"({"alg":""})", R"({"alg":"hs256"})", R"({"alg":"HS1"})",
-           R"({"alg":null})", R"({"alg":256})", R"({"alg":["HS256"]})", R"({})", R"({"typ":"JWT"})",
-           R"({"alg":"RS256"})", R"({"alg":"RS256","kid":"k1"})", R"({"alg":"ES256","kid":"k1"})",
-           R"({"alg":"EdDSA","kid":7})", R"({"alg":"HS256","alg":"none"})",
+           R"({"alg":"none"})",
+           R"({"alg":"None"})",
+           R"({"alg":""})",
+           R"({"alg":"hs256"})",
+           R"({"alg":"HS1"})",
+           R"({"alg":null})",
+           R"({"alg":256})",
+           R"({"alg":["HS256"]})",
+           R"({})",
+           R"({"typ":"JWT"})",
+           R"({"alg":"RS256"})",
+           R"({"alg":"RS256","kid":"k1"})",
+           R"({"alg":"ES256","kid":"k1"})",
+           R"({"alg":"EdDSA","kid":7})",
+           R"({"alg":"HS256","alg":"none"})",
        }) {
     CAPTURE(header);
     CHECK(fault_of(sign(header, kClaims)) == TokenFaultKind::kNoKey);
@@ -162,12 +181,23 @@ TEST_CASE("what is not three parts with JSON claims is malformed") {
   const std::string header = base64url_encode(kHeader);
   const std::string claims = base64url_encode(kClaims);
   const std::string texts[] = {
-      "", ".", "..", "...", "not-a-jwt", "sb_publishable_x", header + "." + claims, header + ".." + claims,
+      "",
+      ".",
+      "..",
+      "...",
+      "not-a-jwt",
+      "sb_publishable_x",
+      header + "." + claims,
+      header + ".." + claims,
       header + "." + claims + "." + claims + "." + claims,
-      header + ".!." + claims,                        // not base64url
-      header + "." + claims + "=." + claims,          // padded
-      header + "." + claims + "+/.x",                 // of the other alphabet
-      token_of(""), token_of("{"), token_of("x"), token_of("{} {}"), token_of("{\"a\":\"\xff\"}"),
+      header + ".!." + claims,                // not base64url
+      header + "." + claims + "=." + claims,  // padded
+      header + "." + claims + "+/.x",         // of the other alphabet
+      token_of(""),
+      token_of("{"),
+      token_of("x"),
+      token_of("{} {}"),
+      token_of("{\"a\":\"\xff\"}"),
   };
   for (const std::string& text : texts) {
     CAPTURE(text);
@@ -176,7 +206,9 @@ TEST_CASE("what is not three parts with JSON claims is malformed") {
 }
 
 TEST_CASE("a token longer than 64 KiB is malformed unread") {
-  const auto padded_to = [](std::size_t bytes) { return mint(kSecret, kClaims).append(std::string(bytes, ' '), 0, bytes); };
+  const auto padded_to = [](std::size_t bytes) {
+    return mint(kSecret, kClaims).append(std::string(bytes, ' '), 0, bytes);
+  };
   const std::string token = mint(kSecret, kClaims);
   CHECK(!fault_of(padded_to(64 * 1024 - token.size())));
   CHECK(fault_of(padded_to(64 * 1024 - token.size() + 1)) == TokenFaultKind::kMalformed);

@@ -107,7 +107,7 @@ std::optional<ClientMessage> Decoder::decode_object(std::string_view text) {
   // The document was walked as a whole; the payload's own size is asked for only here.
   const auto walked = json::walk_value(*payload);
   return ClientMessage{join_ref, *ref, string_of(*topic, topic_), string_of(*event, event_),
-                       JsonPayload{*payload, walked->type, walked->term_size}};
+                       JsonPayload{*payload, walked->type, walked->term_size}, *topic};
 }
 
 std::optional<ClientMessage> Decoder::decode_array(std::string_view text) {
@@ -131,7 +131,7 @@ std::optional<ClientMessage> Decoder::decode_array(std::string_view text) {
     ++at;
   }
   return ClientMessage{elements[0].text, elements[1].text, string_of(elements[2].text, topic_),
-                       string_of(elements[3].text, event_), elements[4]};
+                       string_of(elements[3].text, event_), elements[4], elements[2].text};
 }
 
 std::optional<ClientMessage> Decoder::decode_push(std::string_view frame) {

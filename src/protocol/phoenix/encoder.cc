@@ -12,7 +12,7 @@ constexpr char kKindUserBroadcast = 4;
 }  // namespace
 
 std::string encode(Version version, const ServerMessage& m) {
-  const std::string topic = json::quoted(m.topic);
+  const std::string topic = m.topic_json.empty() ? json::quoted(m.topic) : std::string(m.topic_json);
   if (version == Version::kV2) {
     return ws::make_frame(ws::Opcode::kText, {"[", m.join_ref, ",", m.ref, ",", topic, ",\"", m.event, "\",", m.payload, "]"});
   }

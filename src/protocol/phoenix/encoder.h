@@ -13,6 +13,7 @@ struct ServerMessage {
   std::string_view join_ref = kNull;  // JSON source text; version 1 has no place for it
   std::string_view ref = kNull;       // JSON source text
   std::string_view topic;             // plain text
+  std::string_view topic_json = {};   // JSON source text, instead of `topic` where a client's is no string
   std::string_view event;             // one of the server's own names, plain ASCII
   std::string_view payload = "{}";    // JSON source text
 };

@@ -39,9 +39,10 @@ struct RawPayload {
 struct ClientMessage {
   std::string_view join_ref;  // JSON source text, `null` when there is none
   std::string_view ref;       // likewise
-  std::optional<std::string_view> topic;  // nullopt: not a string
+  std::optional<std::string_view> topic;  // nullopt: not a string; then topic_json has its JSON source text
   std::optional<std::string_view> event;  // likewise; kind 3 is always `broadcast`
   std::variant<JsonPayload, UserPayload, RawPayload> payload;
+  std::string_view topic_json = {};
 };
 
 inline constexpr std::string_view kNull = "null";

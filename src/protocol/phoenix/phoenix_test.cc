@@ -100,7 +100,7 @@ TEST_CASE("binary pushes are cut by their byte lengths") {
 }
 
 TEST_CASE("frames are written as each version spells them") {
-  const ServerMessage reply{"\"1\"", "\"7\"", "realtime:a\"b", "phx_reply", R"({"status":"ok","response":{}})"};
+  const ServerMessage reply{.join_ref = "\"1\"", .ref = "\"7\"", .topic = "realtime:a\"b", .event = "phx_reply", .payload = R"({"status":"ok","response":{}})"};
   CHECK(encode(Version::kV2, reply).substr(2) == R"(["1","7","realtime:a\"b","phx_reply",{"status":"ok","response":{}}])");
   CHECK(encode(Version::kV1, reply).substr(2) == R"({"topic":"realtime:a\"b","event":"phx_reply","payload":{"status":"ok","response":{}},"ref":"7"})");
   CHECK(encode_user_broadcast({"realtime:lobby", "cursor", "", true, R"({"x":10,"y":20})"})->substr(2) ==

@@ -1,0 +1,49 @@
+// What the channels of a socket want done, in this order. They decide; the service that owns the socket acts.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/log.h"
+#include "model/message.h"
+#include "protocol/websocket/frame.h"
+
+namespace rt::channels {
+
+// To this socket: a whole WebSocket frame.
+struct SendFrame {
+  std::string frame;
+};
+
+enum class Echo : std::uint8_t { kSkipSender, kIncludeSender };
+
+// To every channel of the message's topic, here and elsewhere.
+struct Publish {
+  Message message;
+  Echo echo = Echo::kSkipSender;
+};
+
+// What was sent before goes out first.
+struct CloseSocket {
+  ws::CloseCode code = ws::CloseCode::kNormal;
+};
+
+struct LogLine {
+  LogLevel level = LogLevel::kError;
+  std::string_view code;  // of the register of error codes; a literal
+  std::string topic;
+  std::string text;
+};
+
+// Something was dropped because of a limit; counted by reason.
+enum class DropReason : std::uint8_t { kSize };
+struct CountDrop {
+  DropReason reason = DropReason::kSize;
+};
+
+using Action = std::variant<SendFrame, Publish, CloseSocket, LogLine, CountDrop>;
+using Actions = std::vector<Action>;
+
+}  // namespace rt::channels

@@ -1,0 +1,47 @@
+// What the channels of a socket need from the service that owns it, in their own words.
+#pragma once
+
+#include <chrono>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/timing_wheel.h"
+#include "domain/channels/actions.h"
+#include "domain/channels/topic_table.h"
+#include "model/tenant.h"
+#include "model/token.h"
+
+namespace rt::channels {
+
+struct ChannelRules {
+  std::chrono::milliseconds error_backoff{5'000};  // how long a refused join waits for its answer
+  std::chrono::milliseconds token_confirm_interval{300'000};
+  std::chrono::milliseconds replication_ready_timeout{60'000};
+};
+
+class ChannelHost {
+ public:
+  virtual ~ChannelHost() = default;
+
+  virtual Time now() const = 0;
+  virtual UnixSeconds unix_now() const = 0;
+  virtual TimingWheel& wheel() = 0;
+  virtual TopicTable& topics() = 0;
+  virtual const ChannelRules& rules() const = 0;
+
+  virtual const TenantRecord& tenant() const = 0;
+  virtual bool is_draining() const = 0;  // the node takes no new joins
+
+  virtual Result<TokenRef, TokenFault> verify(std::string_view text) = 0;
+  virtual Result<void, TokenFault> confirm(const Token& token) = 0;
+
+  // Counted users of the tenant: sockets that have joined once. True when this socket is counted or there is room.
+  virtual bool user_has_room() const = 0;
+  virtual void count_user() = 0;  // idempotent
+
+  // Actions that a deadline brought about, outside of any call from the host.
+  virtual void perform(Actions& actions) = 0;
+};
+
+}  // namespace rt::channels

@@ -1,0 +1,184 @@
+#include "domain/channels/channel_set.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "protocol/json/value.h"
+
+namespace rt::channels {
+namespace {
+
+constexpr std::string_view kUnmatched = R"({"reason":"unmatched topic"})";
+
+}  // namespace
+
+Channel::Channel(ChannelSet& owner, TopicTable& topics, const TopicKey& key, SocketId socket, phoenix::Version version)
+    : set(owner),
+      deadline([](void* channel) { static_cast<Channel*>(channel)->set.on_channel_due(*static_cast<Channel*>(channel)); }, this),
+      seat(topics, key, socket, version) {}
+
+Refusal::Refusal(ChannelSet& owner, std::string name)
+    : set(owner),
+      topic(std::move(name)),
+      due([](void* refusal) { static_cast<Refusal*>(refusal)->set.on_refusal_due(*static_cast<Refusal*>(refusal)); }, this) {}
+
+ChannelSet::ChannelSet(ChannelHost& host, SocketId socket, phoenix::Version version, TokenRef connection_token)
+    : host_(host),
+      socket_(socket),
+      version_(version),
+      connection_token_(std::move(connection_token)),
+      channels_(0, TopicHash{host.topics().hash_key()}),
+      refusals_(0, TopicHash{host.topics().hash_key()}) {}
+
+ChannelSet::~ChannelSet() = default;
+
+void ChannelSet::handle(ws::Opcode opcode, std::string_view frame, Actions& out) {
+  const auto message = decoder_.decode(version_, opcode, frame);
+  if (!message) {
+    out.push_back(LogLine{LogLevel::kError, "MalformedWebSocketMessage", {}, "dropped a frame that is not a message of this protocol version"});
+    return;
+  }
+  frame_ = frame;
+  opcode_ = opcode;
+  route(*message, out);
+}
+
+void ChannelSet::route(const Message& message, Actions& out) {
+  if (!message.topic) return on_unjoined(message, out);
+  if (const auto refused = refusals_.find(*message.topic); refused != refusals_.end()) {
+    return defer(*refused->second, opcode_, frame_);
+  }
+  if (message.event == "phx_join") return join(message, out);
+  if (Channel* channel = find(*message.topic)) return on_joined(*channel, message, out);
+  on_unjoined(message, out);
+}
+
+void ChannelSet::on_unjoined(const Message& message, Actions& out) {
+  if (message.topic == "phoenix" && message.event == "heartbeat") return reply(phoenix::kNull, message, "ok", "{}", out);
+  if (message.event == "phx_leave") return reply(message.join_ref, message, "ok", "{}", out);
+  reply(phoenix::kNull, message, "error", kUnmatched, out);
+}
+
+// Whatever the message's join_ref is: clients send tokens and broadcasts without one.
+void ChannelSet::on_joined(Channel& channel, const Message& message, Actions& out) {
+  if (message.event == "broadcast") return broadcast(channel, message, out);
+  if (message.event == "presence") return presence(channel, message, out);
+  if (message.event == "access_token") return refresh_token(channel, message, out);
+  if (message.event == "phx_leave") return leave(channel, message, out);
+  out.push_back(LogLine{LogLevel::kInfo, "UnknownEvent", channel.topic(), "ignored an event that channels do not know"});
+}
+
+void ChannelSet::leave(Channel& channel, const Message& message, Actions& out) {
+  const bool is_stale = message.join_ref != phoenix::kNull && channel.recorded_join_ref != phoenix::kNull &&
+                        message.join_ref != channel.recorded_join_ref;
+  if (is_stale) return;
+  reply(channel.join_ref, message, "ok", "{}", out);
+  out.push_back(SendFrame{close_frame_of(channel)});
+  remove(channel);
+}
+
+// Nothing can be tracked yet; clients are told so instead of waiting for a time-out.
+void ChannelSet::presence(Channel& channel, const Message& message, Actions& out) {
+  const bool is_opaque = std::holds_alternative<phoenix::RawPayload>(message.payload);
+  reply(channel.join_ref, message, is_opaque ? "ok" : "error", "{}", out);
+}
+
+void ChannelSet::reply(std::string_view join_ref, const Message& message, std::string_view status, std::string_view response,
+                       Actions& out) {
+  std::string payload = "{\"status\":\"";
+  payload.append(status).append("\",\"response\":").append(response).append("}");
+  send({.join_ref = join_ref,
+        .ref = message.ref,
+        .topic = message.topic.value_or(""),
+        .topic_json = message.topic ? std::string_view() : message.topic_json,
+        .event = "phx_reply",
+        .payload = payload},
+       out);
+}
+
+void ChannelSet::send(const phoenix::ServerMessage& message, Actions& out) {
+  out.push_back(SendFrame{phoenix::encode(version_, message)});
+}
+
+// The sequence by which the server ends a channel: why, then the close.
+void ChannelSet::shut_down(Channel& channel, std::string_view reason, Actions& out) {
+  const std::string payload = R"({"extension":"system","status":"error","message":)" + json::quoted(reason) + ",\"channel\":" +
+                              json::quoted(channel.sub_topic()) + "}";
+  send({.join_ref = channel.join_ref, .topic = channel.topic(), .event = "system", .payload = payload}, out);
+  out.push_back(SendFrame{close_frame_of(channel)});
+  out.push_back(LogLine{LogLevel::kWarning, "ChannelShutdown", channel.topic(), std::string(reason)});
+  remove(channel);
+}
+
+Channel* ChannelSet::find(std::string_view topic) {
+  const auto found = channels_.find(topic);
+  return found == channels_.end() ? nullptr : found->second.get();
+}
+
+void ChannelSet::remove(Channel& channel) {
+  const auto found = channels_.find(std::string_view(channel.topic()));
+  RT_CHECK(found != channels_.end() && found->second.get() == &channel);
+  // Its key lives in the topic, so the entry goes first.
+  const std::unique_ptr<Channel> removed = std::move(found->second);
+  channels_.erase(found);
+}
+
+void ChannelSet::on_channel_due(Channel& channel) {
+  Actions out;
+  const Time now = host_.now();
+  if (channel.replication_ready_by && now >= *channel.replication_ready_by) {
+    shut_down(channel, "Replication connection was not established in time", out);
+  } else if (now < channel.confirm_at) {
+    confirm_later(channel);
+  } else if (const auto ok = host_.confirm(*channel.token); !ok) {
+    shut_down(channel, describe(ok.error()), out);
+  } else {
+    confirm_later(channel);
+  }
+  host_.perform(out);
+}
+
+void ChannelSet::defer(Refusal& refusal, ws::Opcode opcode, std::string_view frame) {
+  waiting_bytes_ += sizeof(WaitingFrame) + frame.size();
+  refusal.waiting.push_back({opcode, std::string(frame)});
+}
+
+void ChannelSet::on_refusal_due(Refusal& refusal) {
+  const auto found = refusals_.find(std::string_view(refusal.topic));
+  RT_CHECK(found != refusals_.end());
+  std::unique_ptr<Refusal> due = std::move(found->second);
+  refusals_.erase(found);
+  Actions out;
+  answer(std::move(due), out);
+  host_.perform(out);
+}
+
+void ChannelSet::answer(std::unique_ptr<Refusal> refusal, Actions& out) {
+  waiting_bytes_ -= sizeof(Refusal) + refusal->reply.size();
+  out.push_back(SendFrame{std::move(refusal->reply)});
+  if (!refusal->close_of_replaced.empty()) out.push_back(SendFrame{std::move(refusal->close_of_replaced)});
+  if (refusal->socket_close) out.push_back(CloseSocket{*refusal->socket_close});
+  // What the client said meanwhile, until it is refused again.
+  while (!refusal->waiting.empty()) {
+    if (const auto again = refusals_.find(std::string_view(refusal->topic)); again != refusals_.end()) {
+      again->second->waiting = std::move(refusal->waiting);
+      return;
+    }
+    const WaitingFrame next = std::move(refusal->waiting.front());
+    refusal->waiting.pop_front();
+    waiting_bytes_ -= sizeof(WaitingFrame) + next.bytes.size();
+    handle(next.opcode, next.bytes, out);
+  }
+}
+
+void ChannelSet::answer_refusals(Actions& out) {
+  auto waiting = std::exchange(refusals_, decltype(refusals_)(0, TopicHash{host_.topics().hash_key()}));
+  for (auto& [topic, refusal] : waiting) {
+    out.push_back(SendFrame{std::move(refusal->reply)});
+    if (!refusal->close_of_replaced.empty()) out.push_back(SendFrame{std::move(refusal->close_of_replaced)});
+  }
+  waiting_bytes_ = 0;
+}
+
+}  // namespace rt::channels

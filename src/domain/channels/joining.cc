@@ -1,0 +1,169 @@
+// Joining: the checks in their order, and what each failure is answered with (protocol.md 4).
+
+#include <algorithm>
+#include <utility>
+
+#include "domain/channels/channel_set.h"
+#include "protocol/json/value.h"
+
+namespace rt::channels {
+namespace {
+
+constexpr std::string_view kNoDatabase = "Realtime was unable to connect to the project database";
+
+std::string_view code_of(TokenFaultKind kind) {
+  switch (kind) {
+    case TokenFaultKind::kMalformed: return "MalformedJWT";
+    case TokenFaultKind::kNoKey:
+    case TokenFaultKind::kNoKeyForKid: return "JwtSignerError";
+    case TokenFaultKind::kBadSignature: return "JwtSignatureError";
+    case TokenFaultKind::kExpired:
+    case TokenFaultKind::kMissingClaims: return "InvalidJWTToken";
+    case TokenFaultKind::kOther:
+    case TokenFaultKind::kMalformedPercent: break;
+  }
+  return "UnknownErrorOnChannel";
+}
+
+std::string reason_of(std::string_view code, std::string_view text) { return std::string(code) + ": " + std::string(text); }
+
+}  // namespace
+
+std::string ChannelSet::close_frame_of(const Channel& channel) const {
+  return phoenix::encode(version_, {.join_ref = channel.recorded_join_ref,
+                                    .ref = channel.recorded_join_ref,
+                                    .topic = channel.topic(),
+                                    .event = "phx_close"});
+}
+
+std::size_t ChannelSet::held_slots() const {
+  return channels_.size() +
+         static_cast<std::size_t>(std::ranges::count_if(refusals_, [](const auto& entry) { return entry.second->holds_slot; }));
+}
+
+void ChannelSet::join(const Message& message, Actions& out) {
+  const std::string_view topic = *message.topic;
+  if (!topic.starts_with(kTopicPrefix)) return on_unjoined(message, out);
+  if (channels_.size() >= kChannelsPerSocketMax && find(topic) == nullptr) {
+    return reply(message.join_ref, message, "error", R"({"reason":"too many channels joined"})", out);
+  }
+  has_tried_to_join_ = true;
+  // A join of a joined topic replaces the channel, silently and whatever becomes of the new one.
+  std::string close_of_replaced;
+  if (Channel* replaced = find(topic)) {
+    close_of_replaced = close_frame_of(*replaced);
+    remove(*replaced);
+  }
+
+  std::string echo;
+  auto joined = try_join(message, topic, echo, out);
+  if (!joined) return refuse_join(message, joined.error(), std::move(close_of_replaced), out);
+  Channel& channel = **joined;
+  channels_.emplace(std::string_view(channel.topic()), std::move(*joined));
+  host_.count_user();
+  reply(channel.recorded_join_ref, message, "ok", "{\"postgres_changes\":" + echo + "}", out);
+  if (!close_of_replaced.empty()) out.push_back(SendFrame{std::move(close_of_replaced)});
+  if (echo != "[]") {
+    // The subscription is always attempted; without a database there is nothing to subscribe to, and no use in trying again.
+    const std::string payload = R"({"extension":"postgres_changes","status":"error","message":)" +
+                                json::quoted("Unable to subscribe to changes: this project has no database") + ",\"channel\":" +
+                                json::quoted(channel.sub_topic()) + "}";
+    send({.join_ref = channel.join_ref, .topic = channel.topic(), .event = "system", .payload = payload}, out);
+  }
+  confirm_later(channel);
+}
+
+Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::try_join(const Message& message, std::string_view topic,
+                                                                            std::string& echo, Actions& out) {
+  const auto refuse = [](JoinFault fault) { return tl::make_unexpected(std::move(fault)); };
+  const auto refuse_with = [&refuse](std::string_view code, std::string_view text) {
+    return refuse({.code = code, .reason = reason_of(code, text)});
+  };
+  const std::string_view sub_topic = topic.substr(kTopicPrefix.size());
+  if (sub_topic.empty()) return refuse_with("TopicNameRequired", "You must provide a topic name");
+  const auto* payload = std::get_if<phoenix::JsonPayload>(&message.payload);
+  const auto request = payload != nullptr ? parse_join(*payload) : std::nullopt;
+  if (!request) return refuse_with("UnknownErrorOnChannel", "the payload of a join must be a JSON object");
+  if (!request->invalid_fields.empty()) {
+    out.push_back(LogLine{LogLevel::kError, "InvalidJoinPayload", std::string(topic), "took the default for: " + request->invalid_fields});
+  }
+  if (host_.is_draining()) return refuse_with("RealtimeRestarting", "Realtime is restarting, please standby");
+  if (host_.tenant().private_only && !request->is_private) {
+    return refuse_with("PrivateOnly", "This project only allows private channels");
+  }
+  if (!host_.user_has_room()) return refuse_with("ConnectionRateLimitReached", "Too many connected users");
+  if (static_cast<std::int64_t>(held_slots()) >= host_.tenant().limits.channels_per_client_max) {
+    return refuse_with("ChannelRateLimitReached", "Too many channels");
+  }
+
+  // From here on a failing join counts as a channel until it is answered.
+  const auto refuse_late = [&refuse](JoinFault fault) {
+    fault.holds_slot = true;
+    return refuse(std::move(fault));
+  };
+  const auto token = channel_token(*request);
+  if (!token) return refuse_late(token.error());
+  if (request->is_private) {
+    return refuse_late({.code = "UnableToConnectToProject", .reason = reason_of("UnableToConnectToProject", kNoDatabase)});
+  }
+  if (request->replay) {
+    return refuse_late({.code = "UnableToReplayMessages",
+                        .reason = reason_of("UnableToReplayMessages", "Replay is not allowed for public channels")});
+  }
+  if (!request->structural_fault.empty()) {
+    return refuse_late({.code = "UnknownErrorOnChannel", .reason = reason_of("UnknownErrorOnChannel", request->structural_fault)});
+  }
+
+  const TopicKey key{host_.tenant().external_id, Privacy::kPublic, topic};
+  auto channel = std::make_unique<Channel>(*this, host_.topics(), key, socket_, version_);
+  channel->recorded_join_ref = message.join_ref;
+  channel->join_ref = message.join_ref == phoenix::kNull ? message.ref : message.join_ref;
+  channel->ack = request->ack;
+  channel->self = request->self;
+  channel->token = *token;
+  if (request->replication_ready) channel->replication_ready_by = host_.now() + host_.rules().replication_ready_timeout;
+  if (request->has_config) {
+    echo = echo_change_entries(request->change_entries);
+  } else {
+    const std::string entry = implicit_change_entry(sub_topic);
+    echo = echo_change_entries({entry});
+  }
+  return channel;
+}
+
+Result<TokenRef, ChannelSet::JoinFault> ChannelSet::channel_token(const JoinRequest& request) {
+  const auto token = host_.verify(request.token ? std::string_view(*request.token) : std::string_view(connection_token_->text));
+  if (!token) {
+    const TokenFault& fault = token.error();
+    JoinFault out{.code = code_of(fault.kind), .reason = reason_of(code_of(fault.kind), describe(fault))};
+    if (fault.kind == TokenFaultKind::kOther) out.reason = "Unknown Error on Channel";
+    if (fault.kind == TokenFaultKind::kExpired || fault.kind == TokenFaultKind::kMissingClaims) out.level = LogLevel::kWarning;
+    return tl::make_unexpected(std::move(out));
+  }
+  // An `exp` with a fraction may lie ahead and yet round to now.
+  if ((*token)->claims.expires_at <= host_.unix_now()) {
+    return tl::make_unexpected(
+        JoinFault{.code = "InvalidJWTToken", .reason = reason_of("InvalidJWTToken", "Token expiration time is invalid")});
+  }
+  return *token;
+}
+
+void ChannelSet::refuse_join(const Message& message, const JoinFault& fault, std::string close_of_replaced, Actions& out) {
+  out.push_back(LogLine{fault.level, fault.code, std::string(*message.topic), fault.reason});
+  auto refusal = std::make_unique<Refusal>(*this, std::string(*message.topic));
+  const std::string payload = R"({"status":"error","response":{"reason":)" + json::quoted(fault.reason) + "}}";
+  refusal->reply = phoenix::encode(version_, {.join_ref = message.join_ref,
+                                              .ref = message.ref,
+                                              .topic = *message.topic,
+                                              .event = "phx_reply",
+                                              .payload = payload});
+  refusal->close_of_replaced = std::move(close_of_replaced);
+  refusal->socket_close = fault.socket_close;
+  refusal->holds_slot = fault.holds_slot;
+  waiting_bytes_ += sizeof(Refusal) + refusal->reply.size();
+  if (host_.rules().error_backoff.count() == 0) return answer(std::move(refusal), out);
+  refusal->due.set(host_.wheel(), host_.now() + host_.rules().error_backoff);
+  refusals_.emplace(std::string_view(refusal->topic), std::move(refusal));
+}
+
+}  // namespace rt::channels

@@ -1,0 +1,48 @@
+// A channel's token after the join: it is looked at again from time to time, and the client may send a new one (protocol.md 8).
+
+#include <algorithm>
+
+#include "domain/channels/channel_set.h"
+#include "protocol/json/value.h"
+
+namespace rt::channels {
+namespace {
+
+// The wording of a failed refresh differs from that of a failed join in two places.
+std::string refresh_failure(const TokenFault& fault) {
+  if (fault.kind == TokenFaultKind::kBadSignature) return ":signature_error";
+  if (fault.kind == TokenFaultKind::kNoKey) return ":error_generating_signer";
+  return describe(fault);
+}
+
+}  // namespace
+
+// There is never a reply.
+void ChannelSet::refresh_token(Channel& channel, const Message& message, Actions& out) {
+  const auto* payload = std::get_if<phoenix::JsonPayload>(&message.payload);
+  const auto value = payload != nullptr ? json::Value(payload->text).member("access_token") : std::nullopt;
+  if (!value || (!value->is_string() && !value->is_null())) {
+    out.push_back(LogLine{LogLevel::kInfo, "UnknownEvent", channel.topic(), "ignored an access_token event without a token"});
+    return;
+  }
+  if (value->is_null()) return;
+  const std::string text = *value->string();
+  if (text.starts_with("sb_") || text == channel.token->text) return;
+  const auto token = host_.verify(text);
+  if (!token) return shut_down(channel, refresh_failure(token.error()), out);
+  const std::int64_t seconds_left = (*token)->claims.expires_at - host_.unix_now();
+  if (seconds_left <= 0) return shut_down(channel, std::to_string(seconds_left), out);
+  channel.token = *token;
+  confirm_later(channel);
+}
+
+void ChannelSet::confirm_later(Channel& channel) {
+  const Duration until_expiry = std::chrono::seconds(
+      std::clamp<UnixSeconds>(channel.token->claims.expires_at - host_.unix_now(), 0, 1'000'000'000));
+  channel.confirm_at = host_.now() + std::min<Duration>(host_.rules().token_confirm_interval, until_expiry);
+  Time next = channel.confirm_at;
+  if (channel.replication_ready_by) next = std::min(next, *channel.replication_ready_by);
+  channel.deadline.set(host_.wheel(), next);
+}
+
+}  // namespace rt::channels

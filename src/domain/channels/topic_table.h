@@ -1,0 +1,95 @@
+// Which sockets of a worker are subscribed to which topic.
+//
+// A channel takes a seat when it joins; the seat's destructor gives it back. A publisher finds the subscribers of a topic in
+// one look-up per message. What a worker wants at all is told to an interest table (hashes only), which publishers on other
+// workers ask before they bother this one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/siphash.h"
+#include "model/message.h"
+#include "model/topic.h"
+#include "protocol/phoenix/message.h"
+
+namespace rt::channels {
+
+// Told when a worker begins and ceases to have subscribers of a topic. Different topics may share a hash.
+class Interest {
+ public:
+  virtual ~Interest() = default;
+  virtual void begin(std::uint64_t topic_hash) = 0;
+  virtual void end(std::uint64_t topic_hash) = 0;
+};
+
+class Seat;
+
+struct Subscriber {
+  SocketId socket = 0;
+  phoenix::Version version = phoenix::Version::kV2;
+  Seat* seat = nullptr;
+};
+
+struct Topic {
+  std::string tenant;
+  Privacy privacy = Privacy::kPublic;
+  std::string name;
+  std::uint64_t hash = 0;
+  std::vector<Subscriber> subscribers;  // in no order
+
+  TopicKey key() const { return {tenant, privacy, name}; }
+};
+
+class TopicTable {  // of one worker, used on its thread only
+ public:
+  // `hash_key` is the same on all workers of a process; `interest` must outlive the table, and the table all seats.
+  TopicTable(HashKey hash_key, Interest& interest) : hash_key_(hash_key), interest_(interest) {}
+
+  HashKey hash_key() const { return hash_key_; }
+  // Null: nobody here is subscribed. Valid until the next seat is taken or given back.
+  const Topic* find(const TopicKey& key, std::uint64_t hash) const;
+  std::size_t size() const { return topics_.size(); }
+  std::size_t seats() const { return seats_; }
+
+ private:
+  friend class Seat;
+  struct Key {
+    std::uint64_t hash;
+    TopicKey key;
+    bool operator==(const Key&) const = default;
+  };
+  struct HashOf {
+    std::size_t operator()(const Key& key) const { return key.hash; }
+  };
+
+  Topic& topic_for(const TopicKey& key);
+  void remove(Topic& topic);
+
+  const HashKey hash_key_;
+  Interest& interest_;
+  std::unordered_map<Key, std::unique_ptr<Topic>, HashOf> topics_;  // keys point into their topics
+  std::size_t seats_ = 0;
+};
+
+// A channel's place among the subscribers of its topic.
+class Seat {
+ public:
+  Seat(TopicTable& table, const TopicKey& key, SocketId socket, phoenix::Version version);
+  ~Seat();
+  Seat(const Seat&) = delete;
+  Seat& operator=(const Seat&) = delete;
+
+  const Topic& topic() const { return *topic_; }
+
+ private:
+  TopicTable& table_;
+  Topic* topic_;
+  std::size_t index_;
+};
+
+}  // namespace rt::channels

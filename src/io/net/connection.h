@@ -1,0 +1,65 @@
+// One TCP connection as its worker keeps it. At rest after the handshake it owns no buffer.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/timing_wheel.h"
+#include "io/net/send_queue.h"
+#include "io/net/worker.h"
+
+namespace rt::net {
+
+enum class Phase : std::uint8_t {
+  kHttp,       // requests are read and answered
+  kWebSocket,  // messages go both ways
+  kClosing,    // we sent or queued a close frame and wait for the client's
+  kLingering,  // our side is shut down; what still comes is thrown away until the client's side is too
+  kGone,       // removed at the end of the turn
+};
+
+// What exists only while a connection speaks HTTP.
+struct HttpPart {
+  enum class Stage : std::uint8_t { kIdle, kHead, kBody, kAnswering };  // kIdle: kept alive, between requests
+
+  explicit HttpPart(const http::ParserLimits& limits) : parser(limits) {}
+  http::RequestParser parser;
+  Stage stage = Stage::kHead;
+  http::BodyOf body_of = http::BodyOf::kGet;
+  bool keep_alive = true;
+};
+
+struct Connection {
+  using Descriptor = boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
+
+  Connection(Worker::Impl& owner, boost::asio::io_context& io, int fd, ConnectionId name);
+
+  Worker::Impl& worker;
+  Descriptor descriptor;
+  const ConnectionId id;
+  Phase phase = Phase::kHttp;
+  bool read_armed = false;
+  bool write_armed = false;
+  bool dirty = false;            // in the list of those to be flushed
+  bool paused = false;           // by its handler
+  bool consuming = false;        // its input is being worked on further up the stack
+  bool linger_after_flush = false;
+  bool end_reported = false;     // in the list of ended ones, or reported already
+  ws::ReaderLimits limits;
+  MessageHandler* handler = nullptr;  // once upgraded
+  ws::Reader reader;
+  SendQueue queue;
+  std::unique_ptr<HttpPart> http;
+  std::unique_ptr<std::string> unread;  // received, but not to be looked at yet
+  std::size_t held_bytes = 0;           // reader and unread, as last added to the worker's sum
+  Time last_received;
+  std::optional<Time> blocked_since;  // the kernel has taken nothing since
+  Deadline deadline;
+
+  int fd() { return descriptor.native_handle(); }
+};
+
+}  // namespace rt::net

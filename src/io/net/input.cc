@@ -1,0 +1,211 @@
+// What comes in: bytes become requests and messages.
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <string>
+
+#include "base/check.h"
+#include "io/net/worker_impl.h"
+
+namespace rt::net {
+namespace {
+
+struct OnReadable {
+  Worker::Impl* worker;
+  ConnectionId id;
+  void operator()(const boost::system::error_code& error) const { worker->on_readable(id, static_cast<bool>(error)); }
+};
+
+}  // namespace
+
+void Worker::Impl::arm_read(Connection& c) {
+  if (c.read_armed) return;
+  c.read_armed = true;
+  c.descriptor.async_wait(boost::asio::posix::descriptor_base::wait_read, OnReadable{this, c.id});
+}
+
+void Worker::Impl::on_readable(ConnectionId id, bool failed) {
+  Connection* c = find(id);
+  if (c == nullptr || c->phase == Phase::kGone) return;
+  c->read_armed = false;
+  touch();
+  if (failed) return drop(*c);
+  if (worker.awaited_workers_ != 0) {
+    held.push_back(id);
+    return;
+  }
+  read(*c);
+}
+
+void Worker::Impl::read(Connection& c) {
+  const ssize_t got = recv(c.fd(), scratch.data(), kReadBytesPerTurn, MSG_DONTWAIT);
+  if (got < 0) {
+    if (errno == EAGAIN || errno == EINTR) return arm_read(c);
+    return drop(c);
+  }
+  if (got == 0) {
+    // A client may end its side behind its last request and still wait for the answer.
+    if (c.phase != Phase::kHttp || c.queue.empty()) return drop(c);
+    c.linger_after_flush = true;
+    return;
+  }
+  c.last_received = worker.now_;
+  worker.counters_.bytes_in.add(static_cast<std::uint64_t>(got));
+  consume(c, std::span(scratch.data(), static_cast<std::size_t>(got)));
+}
+
+// Works on `in` and on what was kept back before. Keeps what cannot be worked on yet, and waits for more where that makes sense.
+void Worker::Impl::consume(Connection& c, std::span<char> in) {
+  std::string kept;
+  if (c.unread) {
+    kept = std::move(*c.unread);
+    c.unread.reset();
+    kept.append(in.data(), in.size());
+    in = kept;
+  }
+  c.consuming = true;
+  bool go_on = true;
+  while (go_on) {
+    switch (c.phase) {
+      case Phase::kHttp:
+        go_on = consume_http(c, in);
+        break;
+      case Phase::kWebSocket:
+      case Phase::kClosing:
+        go_on = consume_frames(c, in);
+        break;
+      case Phase::kLingering:
+      case Phase::kGone:
+        in = {};
+        go_on = false;
+        break;
+    }
+  }
+  c.consuming = false;
+  if (c.phase == Phase::kGone) return;
+  if (!in.empty()) c.unread = std::make_unique<std::string>(in.data(), in.size());
+  account_held(c);
+  const bool answering = c.phase == Phase::kHttp && c.http->stage == HttpPart::Stage::kAnswering;
+  if (!c.paused && !answering) arm_read(c);
+}
+
+// One request at most; true: there may be more to do.
+bool Worker::Impl::consume_http(Connection& c, std::span<char>& in) {
+  using Stage = HttpPart::Stage;
+  HttpPart& http = *c.http;
+  if (http.stage == Stage::kAnswering || in.empty() || c.linger_after_flush) {
+    if (c.linger_after_flush) in = {};
+    return false;
+  }
+  if (http.stage == Stage::kIdle) {
+    http.stage = Stage::kHead;
+    c.deadline.set(worker.wheel_, worker.now_ + worker.config_.header_timeout);
+  }
+  std::string_view view(in.data(), in.size());
+  const auto complete = http.parser.feed(view);
+  in = in.last(view.size());
+  if (!complete) {
+    in = {};
+    refuse(c, complete.error());
+    return false;
+  }
+  if (!*complete) {
+    if (http.parser.take_expects_continue()) enqueue_unlimited(c, FrameRef(std::string("HTTP/1.1 100 Continue\r\n\r\n")));
+    if (http.stage == Stage::kHead && http.parser.head_complete()) {
+      http.stage = Stage::kBody;
+      c.deadline.set(worker.wheel_, worker.now_ + worker.config_.body_timeout);
+    }
+    return false;
+  }
+  http::Request request = http.parser.take();
+  http.stage = Stage::kAnswering;
+  http.body_of = request.method == "HEAD" ? http::BodyOf::kHead : http::BodyOf::kGet;
+  http.keep_alive = request.keep_alive;
+  c.deadline.cancel();
+  worker.counters_.requests.add();
+  worker.requests_.on_request(worker, c.id, std::move(request));
+  return true;
+}
+
+// Until the input is used up or the handler wants a pause.
+bool Worker::Impl::consume_frames(Connection& c, std::span<char>& in) {
+  while (!c.paused && (c.phase == Phase::kWebSocket || c.phase == Phase::kClosing)) {
+    if (c.linger_after_flush) {
+      in = {};
+      return false;
+    }
+    const ws::Step step = c.reader.next(in, c.limits);
+    if (step.kind == ws::Step::Kind::kNeedMore) return false;
+    on_step(c, step);
+  }
+  return false;
+}
+
+void Worker::Impl::on_step(Connection& c, const ws::Step& step) {
+  const bool open = c.phase == Phase::kWebSocket;
+  switch (step.kind) {
+    case ws::Step::Kind::kMessage:
+      if (open && c.handler->on_message(c.id, step.opcode, step.payload) == Reading::kPause) c.paused = true;
+      return;
+    case ws::Step::Kind::kPing:
+      if (open) enqueue(c, FrameRef(ws::make_frame(ws::Opcode::kPong, {step.payload})));
+      return;
+    case ws::Step::Kind::kClose: {
+      // The answer to our own close frame, or a close that we answer with the same code.
+      const auto code = ws::parse_close_payload(step.payload);
+      if (open) close(c, code ? *code : static_cast<std::uint16_t>(code.error()));
+      c.linger_after_flush = true;
+      if (c.queue.empty()) linger(c);
+      return;
+    }
+    case ws::Step::Kind::kViolation:
+      worker.counters_.protocol_violations.add();
+      if (open) close(c, static_cast<std::uint16_t>(step.violation));
+      c.linger_after_flush = true;
+      if (c.queue.empty()) linger(c);
+      return;
+    case ws::Step::Kind::kPong:
+    case ws::Step::Kind::kNeedMore:
+      return;
+  }
+}
+
+// The memory that incomplete input holds has a bound for the whole worker too. Who hits it, goes.
+void Worker::Impl::account_held(Connection& c) {
+  const std::size_t held_now = c.reader.bytes_held() + (c.unread ? c.unread->capacity() : 0);
+  all_held_bytes += held_now - c.held_bytes;
+  c.held_bytes = held_now;
+  if (all_held_bytes <= worker.config_.all_receive_bytes_max || held_now == 0) return;
+  worker.counters_.receive_cap_closes.add();
+  if (c.phase == Phase::kWebSocket) {
+    close(c, static_cast<std::uint16_t>(ws::CloseCode::kTryAgainLater));
+    c.linger_after_flush = true;
+  } else {
+    drop(c);
+  }
+}
+
+std::string Worker::Impl::serialized(const http::Response& response, http::BodyOf body_of, bool keep_alive) const {
+  return http::serialize(response, body_of, keep_alive, http::http_date(worker.clock_.unix_seconds()));
+}
+
+void Worker::Impl::respond(Connection& c, const http::Response& response) {
+  HttpPart& http = *c.http;
+  RT_CHECK(http.stage == HttpPart::Stage::kAnswering);
+  const bool keep_alive = http.keep_alive && !refusing_requests;
+  enqueue_unlimited(c, FrameRef(serialized(response, http.body_of, keep_alive)));
+  http.stage = HttpPart::Stage::kIdle;
+  c.linger_after_flush = !keep_alive;
+  c.deadline.set(worker.wheel_, worker.now_ + worker.config_.idle_timeout);
+  if (!c.consuming) consume(c, {});
+}
+
+void Worker::Impl::refuse(Connection& c, const http::Refusal& refusal) {
+  enqueue_unlimited(c, FrameRef(serialized(http::Response::text(refusal.status, refusal.reason + "\n"), http::BodyOf::kGet, false)));
+  c.linger_after_flush = true;
+  c.deadline.set(worker.wheel_, worker.now_ + worker.config_.header_timeout);
+  c.http->stage = HttpPart::Stage::kIdle;
+}
+
+}  // namespace rt::net

@@ -1,0 +1,164 @@
+// What goes out: queues, the flush at the end of a turn, and how a connection ends.
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/check.h"
+#include "io/net/worker_impl.h"
+
+namespace rt::net {
+namespace {
+
+constexpr std::size_t kPiecesPerSend = 64;
+constexpr std::size_t kConnectionsPerBatch = 256;
+constexpr std::chrono::seconds kCloseTimeout{5};   // for the client's close frame, or for a slow consumer to take its 1013
+constexpr std::chrono::seconds kLingerTimeout{2};  // for the client to end its side
+// Besides its payload a frame has its header and a Phoenix envelope.
+constexpr std::size_t kEnvelopeBytes = 4096;
+
+struct OnWritable {
+  Worker::Impl* worker;
+  ConnectionId id;
+  void operator()(const boost::system::error_code& error) const { worker->on_writable(id, static_cast<bool>(error)); }
+};
+
+}  // namespace
+
+// Never below the largest frame: a single message must not make a client slow.
+std::size_t Worker::Impl::queue_bytes_max(const Connection& c) const {
+  return std::max(worker.config_.send_queue_bytes_max, c.limits.message_bytes_max + kEnvelopeBytes);
+}
+
+void Worker::Impl::enqueue_unlimited(Connection& c, FrameRef frame) {
+  all_queue_bytes += frame.bytes().size();
+  c.queue.push(std::move(frame));
+  if (c.dirty || c.write_armed) return;
+  c.dirty = true;
+  dirty.push_back(&c);
+}
+
+void Worker::Impl::enqueue(Connection& c, FrameRef frame) {
+  enqueue_unlimited(c, std::move(frame));
+  worker.counters_.frames_queued.add();
+  // A reader slower than its topics would cost everyone memory, so it goes; it can connect again.
+  if (c.queue.bytes() > queue_bytes_max(c)) {
+    slow_consumer(c, worker.counters_.slow_consumers_queue);
+  } else if (all_queue_bytes > worker.config_.all_send_queues_bytes_max) {
+    Connection* largest = &c;
+    for (const Slot& slot : slots) {
+      Connection* other = slot.connection.get();
+      if (other != nullptr && other->phase == Phase::kWebSocket && other->queue.bytes() > largest->queue.bytes()) largest = other;
+    }
+    slow_consumer(*largest, worker.counters_.slow_consumers_worker_cap);
+  }
+}
+
+// The frame that is on the wire is finished, the rest is thrown away.
+void Worker::Impl::slow_consumer(Connection& c, Counter& cause) {
+  cause.add();
+  const std::size_t before = c.queue.bytes();
+  worker.counters_.frames_dropped.add(c.queue.discard_unsent());
+  all_queue_bytes -= before - c.queue.bytes();
+  close(c, static_cast<std::uint16_t>(ws::CloseCode::kTryAgainLater));
+}
+
+void Worker::Impl::close(Connection& c, std::optional<std::uint16_t> code) {
+  RT_CHECK(c.phase == Phase::kWebSocket);
+  enqueue_unlimited(c, FrameRef(ws::make_close_frame(code)));
+  c.phase = Phase::kClosing;
+  report_ended(c);
+  c.deadline.set(worker.wheel_, worker.now_ + kCloseTimeout);
+  // A paused client is not heard, so its close frame would never be seen.
+  if (std::exchange(c.paused, false) && !c.consuming) arm_read(c);
+}
+
+void Worker::Impl::flush() {
+  std::vector<Connection*> now = std::exchange(dirty, {});
+  for (Connection* c : now) c->dirty = false;
+  std::erase_if(now, [](Connection* c) { return c->phase == Phase::kGone; });
+  for (std::size_t at = 0; at < now.size(); at += kConnectionsPerBatch) {
+    flush_some(std::span(now).subspan(at, std::min(kConnectionsPerBatch, now.size() - at)));
+  }
+  if (dirty.empty()) {
+    now.clear();
+    dirty = std::move(now);  // its capacity serves the next turn
+  }
+}
+
+void Worker::Impl::flush_some(std::span<Connection* const> connections) {
+  pieces.clear();
+  outgoing.clear();
+  pieces.reserve(connections.size() * kPiecesPerSend);  // messages point into it
+  std::size_t offered[kConnectionsPerBatch];
+  for (std::size_t i = 0; i < connections.size(); ++i) {
+    Connection& c = *connections[i];
+    const std::size_t first = pieces.size();
+    offered[i] = c.queue.gather(pieces, kPiecesPerSend);
+    Outgoing& out = outgoing.emplace_back();
+    out.fd = c.fd();
+    out.message.msg_iov = pieces.data() + first;
+    out.message.msg_iovlen = pieces.size() - first;
+  }
+  batch->send(outgoing);
+  for (std::size_t i = 0; i < connections.size(); ++i) on_sent(*connections[i], outgoing[i].result, offered[i]);
+}
+
+void Worker::Impl::on_sent(Connection& c, ssize_t result, std::size_t offered) {
+  if (result < 0 && result != -EAGAIN) return drop(c);
+  const std::size_t taken = result > 0 ? static_cast<std::size_t>(result) : 0;
+  if (taken > 0) {
+    c.queue.consume(taken);
+    all_queue_bytes -= taken;
+    worker.counters_.bytes_out.add(taken);
+    c.blocked_since.reset();
+  }
+  if (c.queue.empty()) {
+    if (c.linger_after_flush && c.phase != Phase::kLingering) linger(c);
+    return;
+  }
+  if (taken == offered) {  // there was more than fits one call
+    c.dirty = true;
+    dirty.push_back(&c);
+    return;
+  }
+  if (!c.blocked_since) {
+    c.blocked_since = worker.now_;
+    const Time due = worker.now_ + worker.config_.send_blocked_timeout;
+    if (!c.deadline.is_set() || c.deadline.at() > due) c.deadline.set(worker.wheel_, due);
+  }
+  arm_write(c);
+}
+
+void Worker::Impl::arm_write(Connection& c) {
+  if (c.write_armed) return;
+  c.write_armed = true;
+  c.descriptor.async_wait(boost::asio::posix::descriptor_base::wait_write, OnWritable{this, c.id});
+}
+
+void Worker::Impl::on_writable(ConnectionId id, bool failed) {
+  Connection* c = find(id);
+  if (c == nullptr || c->phase == Phase::kGone) return;
+  c->write_armed = false;
+  touch();
+  if (failed) return drop(*c);
+  if (c->queue.empty() || c->dirty) return;
+  c->dirty = true;
+  dirty.push_back(c);
+}
+
+// Closing a socket with unread input would reset the connection and may take our last bytes from the client. So we end our
+// side and read on, for a moment, until the client has ended its own.
+void Worker::Impl::linger(Connection& c) {
+  if (c.phase == Phase::kGone || c.phase == Phase::kLingering) return;
+  if (shutdown(c.fd(), SHUT_WR) != 0) return drop(c);
+  c.phase = Phase::kLingering;
+  c.paused = false;
+  c.unread.reset();
+  c.deadline.set(worker.wheel_, worker.now_ + kLingerTimeout);
+  if (!c.consuming) arm_read(c);
+}
+
+}  // namespace rt::net

@@ -1,0 +1,320 @@
+#include "io/net/worker.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "base/check.h"
+#include "io/net/worker_impl.h"
+
+namespace rt::net {
+namespace {
+
+constexpr std::size_t kMailsPerTurn = 1024;
+
+class AdoptMail final : public Mail {
+ public:
+  AdoptMail(Worker::Impl& worker, int fd) : worker_(worker), fd_(fd) {}
+  ~AdoptMail() override {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  void deliver() override { worker_.open(std::exchange(fd_, -1)); }
+
+ private:
+  Worker::Impl& worker_;
+  int fd_;
+};
+
+class StopMail final : public Mail {
+ public:
+  explicit StopMail(Worker::Impl& worker) : worker_(worker) {}
+  void deliver() override { worker_.stopping = true; }
+
+ private:
+  Worker::Impl& worker_;
+};
+
+// Put behind what is in a full mailbox; once there, the sender may read again.
+class CaughtUpMail final : public Mail {
+ public:
+  CaughtUpMail(Worker& sender, Worker::Impl& sender_impl, int receiver)
+      : sender_(sender), sender_impl_(sender_impl), receiver_(receiver) {}
+  void deliver() override {
+    class GoOnMail final : public Mail {
+     public:
+      GoOnMail(Worker::Impl& impl, int receiver) : impl_(impl), receiver_(receiver) {}
+      void deliver() override { impl_.let_go_of_worker(receiver_); }
+
+     private:
+      Worker::Impl& impl_;
+      int receiver_;
+    };
+    sender_.post(std::make_unique<GoOnMail>(sender_impl_, receiver_));
+  }
+
+ private:
+  Worker& sender_;
+  Worker::Impl& sender_impl_;
+  int receiver_;
+};
+
+void connection_deadline(void* connection) {
+  auto& c = *static_cast<Connection*>(connection);
+  c.worker.on_deadline(c);
+}
+
+}  // namespace
+
+Connection::Connection(Worker::Impl& owner, boost::asio::io_context& io, int fd, ConnectionId name)
+    : worker(owner), descriptor(io.get_executor(), fd), id(name), deadline(connection_deadline, this) {}
+
+Worker::Impl::Impl(Worker& owner) : worker(owner) { scratch.resize(kReadBytesPerTurn); }
+
+Worker::Impl::~Impl() {
+  // Connections give their descriptors back to the io_context, so they go before it.
+  slots.clear();
+}
+
+Worker::Worker(int index, const WorkerConfig& config, const Clock& clock, RequestHandler& requests)
+    : index_(index),
+      config_(config),
+      clock_(clock),
+      requests_(requests),
+      now_(clock.now()),
+      wheel_(now_),
+      impl_(std::make_unique<Impl>(*this)) {
+  RT_CHECK(index >= 0 && index < 64);
+}
+
+Worker::~Worker() = default;
+
+void Worker::run() {
+  thread_ = std::this_thread::get_id();
+  impl_->run();
+}
+
+void Worker::stop() { post(std::make_unique<StopMail>(*impl_)); }
+
+void Worker::post(std::unique_ptr<Mail> mail, std::size_t bytes) {
+  if (mailbox_.push(std::move(mail), bytes)) impl_->wake();
+}
+
+void Worker::post_to(Worker& other, std::unique_ptr<Mail> mail, std::size_t bytes) {
+  RT_DCHECK(in_loop_thread());
+  other.post(std::move(mail), bytes);
+  const std::uint64_t bit = std::uint64_t{1} << other.index_;
+  if (other.mailbox_.bytes() > Mailbox::kHighWaterBytes && (awaited_workers_ & bit) == 0) {
+    awaited_workers_ |= bit;
+    other.post(std::make_unique<CaughtUpMail>(*this, *impl_, other.index_));
+  }
+}
+
+void Worker::adopt(int fd) {
+  connections_.fetch_add(1, std::memory_order_relaxed);
+  post(std::make_unique<AdoptMail>(*impl_, fd));
+}
+
+void Worker::respond(ConnectionId id, const http::Response& response) {
+  Connection* c = impl_->find(id);
+  if (c == nullptr || c->phase != Phase::kHttp) return;
+  impl_->respond(*c, response);
+}
+
+void Worker::upgrade(ConnectionId id, std::string_view response_bytes, const ws::ReaderLimits& limits, MessageHandler& handler) {
+  Connection* c = impl_->find(id);
+  RT_CHECK(c != nullptr && c->phase == Phase::kHttp && c->http->stage == HttpPart::Stage::kAnswering);
+  impl_->enqueue_unlimited(*c, FrameRef(std::string(response_bytes)));
+  c->phase = Phase::kWebSocket;
+  c->http.reset();
+  c->limits = limits;
+  c->handler = &handler;
+  c->last_received = now_;
+  c->deadline.set(wheel_, now_ + config_.idle_timeout);
+  if (!c->consuming) impl_->consume(*c, {});
+}
+
+void Worker::send(ConnectionId id, const FrameRef& frame) {
+  Connection* c = impl_->find(id);
+  if (c == nullptr || c->phase != Phase::kWebSocket) return;
+  impl_->enqueue(*c, frame);
+}
+
+void Worker::close(ConnectionId id, ws::CloseCode code) {
+  Connection* c = impl_->find(id);
+  if (c == nullptr || c->phase != Phase::kWebSocket) return;
+  impl_->close(*c, static_cast<std::uint16_t>(code));
+}
+
+void Worker::cut(ConnectionId id) {
+  if (Connection* c = impl_->find(id)) impl_->drop(*c);
+}
+
+void Worker::resume_reading(ConnectionId id) {
+  Connection* c = impl_->find(id);
+  if (c == nullptr || !c->paused) return;
+  c->paused = false;
+  if (!c->consuming) impl_->consume(*c, {});
+}
+
+void Worker::refuse_new_requests() {
+  impl_->refusing_requests = true;
+  for (auto& slot : impl_->slots) {
+    Connection* c = slot.connection.get();
+    if (c != nullptr && c->phase == Phase::kHttp && c->http->stage == HttpPart::Stage::kIdle) impl_->drop(*c);
+  }
+}
+
+bool Worker::is_open(ConnectionId id) const {
+  const Connection* c = impl_->find(id);
+  return c != nullptr && (c->phase == Phase::kHttp || c->phase == Phase::kWebSocket);
+}
+
+void Worker::Impl::run() {
+  while (!stopping) {
+    if (dirty.empty()) {
+      io.run_one();
+    }
+    for (int i = 0; i < kHandlersPerTurn && !stopping; ++i) {
+      if (io.poll_one() == 0) break;
+    }
+    end_turn();
+  }
+}
+
+void Worker::Impl::wake() {
+  boost::asio::post(io, [this] { drain_mail(); });
+}
+
+void Worker::Impl::drain_mail() {
+  touch();
+  for (std::size_t i = 0; i < kMailsPerTurn; ++i) {
+    const std::unique_ptr<Mail> mail = worker.mailbox_.pop();
+    if (!mail) return;
+    mail->deliver();
+  }
+  wake();
+}
+
+void Worker::Impl::end_turn() {
+  worker.counters_.turns.add();
+  // Handlers that are told of an end may send to others, so ends are told before the flush; the flush may end some more.
+  do {
+    for (std::size_t i = 0; i < ended.size(); ++i) ended[i]->handler->on_closed(ended[i]->id);
+    ended.clear();
+    if (!dirty.empty()) flush();
+  } while (!ended.empty());
+  reap();
+  arm_timer();
+}
+
+void Worker::Impl::arm_timer() {
+  const auto due = worker.wheel_.next_due();
+  if (!due || (timer_at && *timer_at <= *due)) return;
+  timer_at = due;
+  timer.expires_at(*due);  // cancels an earlier wait
+  timer.async_wait([this](const boost::system::error_code& error) {
+    if (!error) on_timer();
+  });
+}
+
+void Worker::Impl::on_timer() {
+  timer_at.reset();
+  touch();
+  worker.wheel_.advance(worker.now_);
+}
+
+void Worker::Impl::open(int fd) {
+  std::uint32_t index;
+  if (free_slots.empty()) {
+    index = static_cast<std::uint32_t>(slots.size());
+    slots.emplace_back();
+  } else {
+    index = free_slots.back();
+    free_slots.pop_back();
+  }
+  Slot& slot = slots[index];
+  slot.connection = std::make_unique<Connection>(*this, io, fd, ConnectionId{index, slot.generation});
+  Connection& c = *slot.connection;
+  c.http = std::make_unique<HttpPart>(worker.config_.http);
+  c.last_received = worker.now_;
+  c.deadline.set(worker.wheel_, worker.now_ + worker.config_.header_timeout);
+  arm_read(c);
+}
+
+Connection* Worker::Impl::find(ConnectionId id) {
+  if (id.slot >= slots.size() || slots[id.slot].generation != id.generation) return nullptr;
+  return slots[id.slot].connection.get();
+}
+
+void Worker::Impl::report_ended(Connection& c) {
+  if (c.handler == nullptr || c.end_reported) return;
+  c.end_reported = true;
+  ended.push_back(&c);
+}
+
+void Worker::Impl::drop(Connection& c) {
+  if (c.phase == Phase::kGone) return;
+  report_ended(c);
+  c.phase = Phase::kGone;
+  c.deadline.cancel();
+  gone.push_back(&c);
+}
+
+void Worker::Impl::reap() {
+  for (Connection* c : gone) {
+    all_queue_bytes -= c->queue.bytes();
+    all_held_bytes -= c->held_bytes;
+    if (c->dirty) std::erase(dirty, c);
+    Slot& slot = slots[c->id.slot];
+    // 0 names no connection, and what waits with this name may wait for long: no name comes back soon.
+    if (++slot.generation == 0) slot.generation = 1;
+    free_slots.push_back(c->id.slot);
+    slot.connection.reset();
+    worker.connections_.fetch_sub(1, std::memory_order_relaxed);
+  }
+  gone.clear();
+}
+
+void Worker::Impl::let_go_of_worker(int index) {
+  worker.awaited_workers_ &= ~(std::uint64_t{1} << index);
+  if (worker.awaited_workers_ != 0) return;
+  for (const ConnectionId id : std::exchange(held, {})) {
+    if (Connection* c = find(id); c != nullptr && c->phase != Phase::kGone) arm_read(*c);
+  }
+}
+
+void Worker::Impl::on_deadline(Connection& c) {
+  const Time now = worker.now_;
+  const WorkerConfig& config = worker.config_;
+  if (c.blocked_since && now - *c.blocked_since >= config.send_blocked_timeout) {
+    if (c.phase == Phase::kWebSocket) {
+      slow_consumer(c, worker.counters_.slow_consumers_blocked);
+    } else {
+      drop(c);
+    }
+    return;
+  }
+  switch (c.phase) {
+    case Phase::kHttp:
+      if (c.http->stage == HttpPart::Stage::kAnswering) return;
+      if (c.http->stage == HttpPart::Stage::kIdle) return drop(c);
+      return refuse(c, {408, c.http->stage == HttpPart::Stage::kHead ? "the headers did not arrive in time"
+                                                                    : "the body did not arrive in time"});
+    case Phase::kWebSocket: {
+      const Time idle_at = c.last_received + config.idle_timeout;
+      if (now >= idle_at) return close(c, static_cast<std::uint16_t>(ws::CloseCode::kNormal));
+      const Time blocked_at = c.blocked_since ? *c.blocked_since + config.send_blocked_timeout : Time::max();
+      c.deadline.set(worker.wheel_, std::min(idle_at, blocked_at));
+      return;
+    }
+    case Phase::kClosing:
+    case Phase::kLingering:
+      return drop(c);
+    case Phase::kGone:
+      return;
+  }
+}
+
+}  // namespace rt::net

@@ -1,0 +1,95 @@
+// The worker's insides: what its parts share. worker.cc has the loop, input.cc what comes in, output.cc what goes out.
+#pragma once
+
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/wait_traits.hpp>
+#include <chrono>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "io/net/connection.h"
+#include "io/net/send_batch.h"
+#include "io/net/worker.h"
+
+namespace rt::net {
+
+struct Worker::Impl {
+  explicit Impl(Worker& owner);
+  ~Impl();
+
+  // --- worker.cc ---
+  void run();
+  void wake();
+  void drain_mail();
+  void end_turn();
+  void arm_timer();
+  void on_timer();
+  void open(int fd);
+  Connection* find(ConnectionId id);
+  void report_ended(Connection& c);
+  void drop(Connection& c);
+  void reap();
+  void touch() { worker.now_ = worker.clock_.now(); }
+  void on_deadline(Connection& c);
+  void let_go_of_worker(int index);  // its mailbox is low again
+
+  // --- input.cc ---
+  void arm_read(Connection& c);
+  void on_readable(ConnectionId id, bool failed);
+  void read(Connection& c);
+  void consume(Connection& c, std::span<char> in);
+  bool consume_http(Connection& c, std::span<char>& in);  // false: it is somebody else's turn
+  bool consume_frames(Connection& c, std::span<char>& in);
+  void on_step(Connection& c, const ws::Step& step);
+  void account_held(Connection& c);
+  void respond(Connection& c, const http::Response& response);
+  void refuse(Connection& c, const http::Refusal& refusal);
+  std::string serialized(const http::Response& response, http::BodyOf body_of, bool keep_alive) const;
+
+  // --- output.cc ---
+  void enqueue(Connection& c, FrameRef frame);
+  void enqueue_unlimited(Connection& c, FrameRef frame);
+  void flush();
+  void flush_some(std::span<Connection* const> connections);
+  void on_sent(Connection& c, ssize_t result, std::size_t offered);
+  void arm_write(Connection& c);
+  void on_writable(ConnectionId id, bool failed);
+  void linger(Connection& c);
+  void close(Connection& c, std::optional<std::uint16_t> code);
+  void slow_consumer(Connection& c, Counter& cause);
+  std::size_t queue_bytes_max(const Connection& c) const;
+
+  struct Slot {
+    std::uint32_t generation = 1;
+    std::unique_ptr<Connection> connection;
+  };
+  using Timer = boost::asio::basic_waitable_timer<std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>,
+                                                  boost::asio::io_context::executor_type>;
+
+  Worker& worker;
+  boost::asio::io_context io{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> keep_waiting{io.get_executor()};
+  bool stopping = false;
+  Timer timer{io};
+  std::optional<Time> timer_at;
+  bool refusing_requests = false;
+
+  std::vector<Slot> slots;
+  std::vector<std::uint32_t> free_slots;
+  std::vector<Connection*> dirty;       // have something to send
+  std::vector<Connection*> ended;       // their handlers have to be told
+  std::vector<Connection*> gone;        // to be removed
+  std::vector<ConnectionId> held;       // readable, but reading waits for another worker's mailbox
+  std::size_t all_queue_bytes = 0;
+  std::size_t all_held_bytes = 0;
+
+  std::unique_ptr<SendBatch> batch = std::make_unique<SendmsgBatch>();
+  std::vector<Outgoing> outgoing;
+  std::vector<iovec> pieces;
+  std::vector<char> scratch;  // what was just read, with room for a reader that looks ahead
+};
+
+}  // namespace rt::net

@@ -1,0 +1,167 @@
+#include "io/store/sqlite_store.h"
+
+#include <doctest/doctest.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace rt::store {
+namespace {
+
+struct StoreFile {
+  StoreFile() {
+    char name[] = "/tmp/rt_store_test_XXXXXX";
+    directory = mkdtemp(name);
+    path = directory + "/control.db";
+  }
+  ~StoreFile() { std::filesystem::remove_all(directory); }
+
+  std::unique_ptr<ControlStore> open() const {
+    auto store = open_sqlite_store(path);
+    REQUIRE_MESSAGE(store, store.error().message);
+    return std::move(*store);
+  }
+  std::string error() const {
+    const auto store = open_sqlite_store(path);
+    return store ? "" : store.error().message;
+  }
+  void execute(const char* sql) const {
+    sqlite3* database = nullptr;
+    REQUIRE(sqlite3_open(path.c_str(), &database) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(database, sql, nullptr, nullptr, nullptr) == SQLITE_OK);
+    sqlite3_close(database);
+  }
+
+  std::string directory;
+  std::string path;
+};
+
+TenantRecord acme() {
+  TenantRecord tenant;
+  tenant.id = "11111111-1111-4111-8111-111111111111";
+  tenant.external_id = "acme";
+  tenant.name = "Acme";
+  tenant.jwt_secret = "s";
+  return tenant;
+}
+
+TEST_CASE("a tenant comes back as it was stored, also after a restart") {
+  const StoreFile file;
+  TenantRecord tenant = acme();
+  tenant.name = "Ac'me; żółw";
+  tenant.jwt_jwks = R"({"keys":[]})";
+  tenant.limits = {1, 2, 3, 4, 5, 6, 7};
+  tenant.suspended = true;
+  tenant.presence_enabled = true;
+  REQUIRE(file.open()->upsert_tenant(tenant));
+
+  const auto loaded = file.open()->load_tenants();
+  REQUIRE(loaded);
+  REQUIRE(loaded->size() == 1);
+  const TenantRecord& found = loaded->front();
+  CHECK(found.id == tenant.id);
+  CHECK(found.external_id == "acme");
+  CHECK(found.name == tenant.name);
+  CHECK(found.jwt_secret == "s");
+  CHECK(found.jwt_jwks == tenant.jwt_jwks);
+  CHECK(found.limits.concurrent_users_max == 1);
+  CHECK(found.limits.events_per_second_max == 2);
+  CHECK(found.limits.presence_events_per_second_max == 3);
+  CHECK(found.limits.joins_per_second_max == 4);
+  CHECK(found.limits.channels_per_client_max == 5);
+  CHECK(found.limits.bytes_per_second_max == 6);
+  CHECK(found.limits.payload_kb_max == 7);
+  CHECK(found.suspended);
+  CHECK(!found.private_only);
+  CHECK(found.presence_enabled);
+}
+
+TEST_CASE("storing a tenant again updates it and keeps its id [T-051]") {
+  const StoreFile file;
+  const auto store = file.open();
+  REQUIRE(store->upsert_tenant(acme()));
+  TenantRecord again = acme();
+  again.id = "22222222-2222-4222-8222-222222222222";
+  again.jwt_secret = "rotated";
+  again.limits.joins_per_second_max = 9;
+  again.private_only = true;
+  REQUIRE(store->upsert_tenant(again));
+
+  const auto loaded = store->load_tenants();
+  REQUIRE(loaded);
+  REQUIRE(loaded->size() == 1);
+  CHECK(loaded->front().id == acme().id);
+  CHECK(loaded->front().jwt_secret == "rotated");
+  CHECK(loaded->front().limits.joins_per_second_max == 9);
+  CHECK(loaded->front().private_only);
+}
+
+TEST_CASE("only the owner can read the store, its log included, whatever the umask says") {
+  const StoreFile file;
+  const mode_t before = umask(0);
+  const auto store = file.open();
+  REQUIRE(store->upsert_tenant(acme()));
+  umask(before);
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    struct stat status{};
+    REQUIRE(stat((file.path + suffix).c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0600);
+  }
+}
+
+TEST_CASE("a tenant needs a secret or keys, and a refused one changes nothing") {
+  const StoreFile file;
+  const auto store = file.open();
+  TenantRecord keyless = acme();
+  keyless.jwt_secret.clear();
+  const auto refused = store->upsert_tenant(keyless);
+  REQUIRE(!refused);
+  CHECK(refused.error().message == "writing tenant acme to the control store " + file.path +
+                                       ": CHECK constraint failed: jwt_secret_or_jwt_jwks_required");
+  CHECK(store->load_tenants()->empty());
+  keyless.jwt_jwks = R"({"keys":[]})";
+  CHECK(store->upsert_tenant(keyless));
+  CHECK(store->load_tenants()->front().jwt_secret == "");
+}
+
+TEST_CASE("columns that were never filled read as their defaults") {
+  const StoreFile file;
+  CHECK(file.error() == "");
+  file.execute(
+      "INSERT INTO tenants (id, external_id, jwt_secret, max_presence_events_per_second, max_payload_size_in_kb, "
+      "suspend, inserted_at, updated_at) VALUES ('i', 'old', 's', NULL, NULL, NULL, '', '')");
+  const auto loaded = file.open()->load_tenants();
+  REQUIRE(loaded->size() == 1);
+  CHECK(loaded->front().name == "");
+  CHECK(loaded->front().limits.presence_events_per_second_max == 1000);
+  CHECK(loaded->front().limits.payload_kb_max == 3000);
+  CHECK(!loaded->front().suspended);
+}
+
+TEST_CASE("a store of a newer program is refused and left alone") {
+  const StoreFile file;
+  CHECK(file.error() == "");
+  file.execute("PRAGMA user_version = 2");
+  CHECK(file.error() == "the control store " + file.path +
+                            " has schema version 2, and this program knows versions up to 1: use the newer program "
+                            "that wrote it, or another data directory");
+  file.execute("PRAGMA user_version = 1");
+  CHECK(file.error() == "");
+}
+
+TEST_CASE("a file that cannot be opened or is no store is named with the reason") {
+  StoreFile file;
+  std::ofstream(file.path) << std::string(5000, 'x');
+  CHECK(file.error() == "setting up the control store " + file.path + ": file is not a database");
+  file.path = file.directory + "/missing/control.db";
+  CHECK(file.error() == "making the control store " + file.path + ": No such file or directory");
+  file.path = file.directory;
+  CHECK(file.error() == "opening the control store " + file.directory + ": unable to open database file");
+}
+
+}  // namespace
+}  // namespace rt::store

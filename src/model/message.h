@@ -1,0 +1,33 @@
+// A message on its way from one publisher to all subscribers of a topic: immutable once published, shared by all workers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "model/topic.h"
+
+namespace rt {
+
+// A socket as the channels name it: opaque to them, unique on its worker for the life of the process. 0 names none.
+using SocketId = std::uint64_t;
+
+enum class MessageKind : std::uint8_t {
+  kJson,        // `payload` is the whole payload object of the event `broadcast`, as pushed
+  kUserJson,    // `event` and `payload` apart; the payload calls itself JSON
+  kUserBinary,  // the same with bytes
+  kOpaque,      // bytes without an event of their own
+};
+
+struct Message {
+  std::string tenant;  // external id
+  Privacy privacy = Privacy::kPublic;
+  std::string topic;
+  std::uint64_t topic_hash = 0;
+  MessageKind kind = MessageKind::kJson;
+  std::string event;
+  std::string payload;
+
+  TopicKey key() const { return {tenant, privacy, topic}; }
+};
+
+}  // namespace rt

@@ -1,0 +1,43 @@
+// Tenants that have sockets here: their record and how many users they have at the moment.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "model/tenant.h"
+
+namespace rt::realtime {
+
+struct LiveTenant {
+  std::shared_ptr<const TenantRecord> record;
+  std::atomic<std::int64_t> users{0};  // sockets that have joined once, on all workers
+};
+
+// Thread-safe; asked once per handshake.
+class LiveTenants {
+ public:
+  // Null: there is no such tenant.
+  using Find = std::function<std::shared_ptr<const TenantRecord>(std::string_view external_id)>;
+
+  // `default_tenant` stands in for hosts that name no tenant; empty: nothing does.
+  LiveTenants(Find find, std::string default_tenant) : find_(std::move(find)), default_tenant_(std::move(default_tenant)) {}
+
+  // The tenant of a request's host (lower case, without port): its first label names it.
+  std::shared_ptr<LiveTenant> of_host(std::string_view host);
+
+ private:
+  std::shared_ptr<LiveTenant> of_name(std::string_view external_id);
+
+  const Find find_;
+  const std::string default_tenant_;
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<LiveTenant>> tenants_;  // only of tenants that exist
+};
+
+}  // namespace rt::realtime

@@ -1,0 +1,83 @@
+#include "services/realtime/session.h"
+
+#include <utility>
+
+#include "services/realtime/shard.h"
+
+namespace rt::realtime {
+
+Session::Session(Shard& shard, net::ConnectionId connection, SessionStart start)
+    : shard_(shard),
+      connection_(connection),
+      tenant_(std::move(start.tenant)),
+      log_level_(start.log_level),
+      channels_(*this, socket_id(connection), start.version, std::move(start.token)) {}
+
+Session::~Session() {
+  if (is_counted_user_) tenant_->users.fetch_sub(1);
+}
+
+net::Reading Session::on_message(ws::Opcode opcode, std::string_view payload) {
+  channels::Actions& actions = shard_.scratch_actions();
+  channels_.handle(opcode, payload, actions);
+  perform(actions);
+  actions.clear();
+  is_paused_ = channels_.wants_pause();
+  return is_paused_ ? net::Reading::kPause : net::Reading::kGoOn;
+}
+
+void Session::drain() {
+  channels::Actions actions;
+  channels_.answer_refusals(actions);
+  actions.push_back(channels::CloseSocket{ws::CloseCode::kServiceRestart});
+  perform(actions);
+}
+
+void Session::perform(channels::Actions& actions) {
+  for (channels::Action& action : actions) {
+    std::visit([this](auto& one) { act(one); }, action);
+  }
+  if (is_paused_ && !channels_.wants_pause()) {
+    is_paused_ = false;
+    shard_.worker().resume_reading(connection_);
+  }
+}
+
+void Session::act(channels::SendFrame& action) { shard_.worker().send(connection_, net::FrameRef(std::move(action.frame))); }
+
+void Session::act(channels::Publish& action) {
+  const bool skip_sender = action.echo == channels::Echo::kSkipSender;
+  shard_.publish(std::move(action.message), skip_sender ? socket_id(connection_) : SocketId{0});
+}
+
+void Session::act(channels::CloseSocket& action) { shard_.worker().close(connection_, action.code); }
+
+void Session::act(channels::LogLine& action) {
+  if (action.code == "MalformedWebSocketMessage") shard_.counters().malformed_frames.add();
+  if (action.level < log_level_) return;
+  shard_.log(action.level, {.tenant = tenant_->record->external_id, .error_code = action.code, .topic = action.topic}, action.text);
+}
+
+void Session::act(channels::CountDrop&) { shard_.counters().dropped_size.add(); }
+
+Time Session::now() const { return shard_.worker().now(); }
+UnixSeconds Session::unix_now() const { return shard_.worker().clock().unix_seconds(); }
+TimingWheel& Session::wheel() { return shard_.worker().wheel(); }
+channels::TopicTable& Session::topics() { return shard_.topics(); }
+const channels::ChannelRules& Session::rules() const { return shard_.node().config.channels; }
+bool Session::is_draining() const { return shard_.node().draining.load(std::memory_order_relaxed); }
+
+Result<TokenRef, TokenFault> Session::verify(std::string_view text) { return shard_.verify(tenant(), text); }
+
+Result<void, TokenFault> Session::confirm(const Token& token) { return auth::confirm(token.claims, unix_now()); }
+
+bool Session::user_has_room() const {
+  return is_counted_user_ || tenant_->users.load() < tenant().limits.concurrent_users_max;
+}
+
+void Session::count_user() {
+  if (std::exchange(is_counted_user_, true)) return;
+  tenant_->users.fetch_add(1);
+}
+
+}  // namespace rt::realtime

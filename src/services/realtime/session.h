@@ -1,0 +1,69 @@
+// An authenticated WebSocket client: it carries the decisions of its channels to its connection and to the other subscribers.
+#pragma once
+
+#include <memory>
+
+#include "domain/channels/channel_host.h"
+#include "domain/channels/channel_set.h"
+#include "io/net/worker.h"
+#include "services/realtime/live_tenants.h"
+
+namespace rt::realtime {
+
+class Shard;
+
+struct SessionStart {
+  phoenix::Version version = phoenix::Version::kV1;
+  std::shared_ptr<LiveTenant> tenant;
+  TokenRef token;
+  LogLevel log_level = LogLevel::kError;  // lines about this socket below it are not written
+};
+
+class Session final : public channels::ChannelHost {
+ public:
+  Session(Shard& shard, net::ConnectionId connection, SessionStart start);
+  ~Session() override;
+
+  net::ConnectionId connection() const { return connection_; }
+  net::Reading on_message(ws::Opcode opcode, std::string_view payload);
+  // It has had channels or tried to, and has none now.
+  bool is_abandoned() const { return channels_.has_tried_to_join() && channels_.is_empty(); }
+  // Refused joins are answered, then the socket is closed.
+  void drain();
+
+  Time now() const override;
+  UnixSeconds unix_now() const override;
+  TimingWheel& wheel() override;
+  channels::TopicTable& topics() override;
+  const channels::ChannelRules& rules() const override;
+  const TenantRecord& tenant() const override { return *tenant_->record; }
+  bool is_draining() const override;
+  Result<TokenRef, TokenFault> verify(std::string_view text) override;
+  Result<void, TokenFault> confirm(const Token& token) override;
+  bool user_has_room() const override;
+  void count_user() override;
+  void perform(channels::Actions& actions) override;
+
+ private:
+  void act(channels::SendFrame& action);
+  void act(channels::Publish& action);
+  void act(channels::CloseSocket& action);
+  void act(channels::LogLine& action);
+  void act(channels::CountDrop& action);
+
+  Shard& shard_;
+  const net::ConnectionId connection_;
+  const std::shared_ptr<LiveTenant> tenant_;
+  const LogLevel log_level_;
+  bool is_counted_user_ = false;
+  bool is_paused_ = false;
+  channels::ChannelSet channels_;
+};
+
+// How channels name a connection.
+inline SocketId socket_id(net::ConnectionId id) { return std::uint64_t{id.generation} << 32 | id.slot; }
+inline net::ConnectionId connection_id(SocketId id) {
+  return {static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32)};
+}
+
+}  // namespace rt::realtime

@@ -1,0 +1,172 @@
+#include "services/realtime/shard.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace rt::realtime {
+namespace {
+
+class DeliverMail final : public net::Mail {
+ public:
+  DeliverMail(Shard& shard, std::shared_ptr<const Broadcast> broadcast) : shard_(shard), broadcast_(std::move(broadcast)) {}
+  void deliver() override { shard_.deliver(*broadcast_, 0); }
+
+ private:
+  Shard& shard_;
+  std::shared_ptr<const Broadcast> broadcast_;
+};
+
+}  // namespace
+
+struct Shard::LateResponse {
+  LateResponse(Shard& owner, net::ConnectionId id, http::Response answer)
+      : shard(owner), connection(id), response(std::move(answer)), due(on_due, this) {}
+
+  static void on_due(void* self) {
+    auto& late = *static_cast<LateResponse*>(self);
+    Shard& shard = late.shard;
+    shard.worker_.respond(late.connection, late.response);
+    shard.late_responses_.erase(late.position);
+  }
+
+  Shard& shard;
+  net::ConnectionId connection;
+  http::Response response;
+  std::list<LateResponse>::iterator position;
+  Deadline due;
+};
+
+Shard::Shard(Node& node, net::Worker& worker)
+    : node_(node),
+      worker_(worker),
+      interest_(node.interest, worker.index()),
+      topics_(node.hash_key, interest_),
+      tokens_(node.hash_key, node.config.claim_validators),
+      sweep_due_([](void* shard) { static_cast<Shard*>(shard)->sweep(); }, this) {
+  sweep_due_.set(worker_.wheel(), worker_.now() + node_.config.no_channel_timeout);
+}
+
+Shard::~Shard() = default;
+
+void Shard::open(net::ConnectionId connection, std::string_view upgrade_response, SessionStart start) {
+  RT_DCHECK(worker_.in_loop_thread());
+  if (connection.slot >= sessions_.size()) sessions_.resize(connection.slot + 1);
+  RT_CHECK(sessions_[connection.slot] == nullptr);
+  sessions_[connection.slot] = std::make_unique<Session>(*this, connection, std::move(start));
+  counters_.sessions.add();
+  worker_.upgrade(connection, upgrade_response, ws::ReaderLimits{}, *this);
+}
+
+void Shard::respond_later(net::ConnectionId connection, http::Response response) {
+  counters_.handshakes_refused.add();
+  LateResponse& late = late_responses_.emplace_back(*this, connection, std::move(response));
+  late.position = std::prev(late_responses_.end());
+  late.due.set(worker_.wheel(), worker_.now() + node_.config.connect_error_backoff);
+}
+
+Session* Shard::find(net::ConnectionId connection) {
+  if (connection.slot >= sessions_.size()) return nullptr;
+  Session* session = sessions_[connection.slot].get();
+  return session != nullptr && session->connection() == connection ? session : nullptr;
+}
+
+net::Reading Shard::on_message(net::ConnectionId connection, ws::Opcode opcode, std::string_view payload) {
+  Session* session = find(connection);
+  RT_CHECK(session != nullptr);
+  const net::Reading reading = session->on_message(opcode, payload);
+  update_gauges();
+  return reading;
+}
+
+void Shard::on_closed(net::ConnectionId connection) {
+  RT_CHECK(find(connection) != nullptr);
+  sessions_[connection.slot].reset();
+  counters_.sessions.subtract();
+  update_gauges();
+}
+
+void Shard::publish(Message message, SocketId but) {
+  counters_.published.add();
+  const auto broadcast = std::make_shared<const Broadcast>(std::move(message));
+  const std::size_t bytes = broadcast->message().payload.size() + sizeof(Broadcast);
+  const std::uint64_t workers = node_.interest.workers(broadcast->message().topic_hash);
+  for (std::size_t i = 0; i < node_.shards.size(); ++i) {
+    if ((workers >> i & 1) == 0) continue;
+    Shard& shard = *node_.shards[i];
+    if (&shard == this) {
+      deliver(*broadcast, but);
+    } else {
+      worker_.post_to(shard.worker_, std::make_unique<DeliverMail>(shard, broadcast), bytes);
+    }
+  }
+}
+
+void Shard::deliver(const Broadcast& broadcast, SocketId but) {
+  const Message& message = broadcast.message();
+  const channels::Topic* topic = topics_.find(message.key(), message.topic_hash);
+  if (topic == nullptr) return;
+  // Per version, on first need: what is sent, or why not.
+  struct Prepared {
+    bool ready = false;
+    net::FrameRef frame;
+    Undeliverable why = Undeliverable::kNot;
+  } prepared[2];
+  std::uint64_t deliveries = 0;
+  for (const channels::Subscriber& subscriber : topic->subscribers) {
+    if (subscriber.socket == but) continue;
+    Prepared& p = prepared[static_cast<std::size_t>(subscriber.version)];
+    if (!p.ready) {
+      const Broadcast::Encoding encoding = broadcast.encoding(subscriber.version);
+      p = {true, encoding.frame ? net::FrameRef(encoding.frame) : net::FrameRef(), encoding.why};
+    }
+    if (p.frame) {
+      worker_.send(connection_id(subscriber.socket), p.frame);
+      ++deliveries;
+    } else if (p.why == Undeliverable::kFrameLimit) {
+      counters_.dropped_frame_limit.add();
+    }
+  }
+  counters_.deliveries.add(deliveries);
+  if (prepared[1].why == Undeliverable::kFrameLimit) {
+    log(LogLevel::kWarning, {.tenant = message.tenant, .error_code = "FrameLimitReached"},
+        "skipped receivers of a broadcast: topic and event must not be longer than 255 bytes in a binary frame");
+  }
+}
+
+void Shard::drain(std::size_t sessions_max) {
+  for (const auto& session : sessions_) {
+    if (sessions_max == 0) return;
+    if (session == nullptr || !worker_.is_open(session->connection())) continue;
+    session->drain();
+    --sessions_max;
+  }
+}
+
+// A socket whose channels have all ended is of no use to its client. It is cut without a close frame.
+void Shard::sweep() {
+  for (const auto& session : sessions_) {
+    if (session != nullptr && session->is_abandoned()) worker_.cut(session->connection());
+  }
+  sweep_due_.set(worker_.wheel(), worker_.now() + node_.config.no_channel_timeout);
+}
+
+void Shard::update_gauges() {
+  counters_.channels.add(topics_.seats() - counters_.channels.value());
+  counters_.topics.add(topics_.size() - counters_.topics.value());
+}
+
+Result<TokenRef, TokenFault> Shard::verify(const TenantRecord& tenant, std::string_view text) {
+  return tokens_.verify(tenant, text, worker_.clock().unix_seconds());
+}
+
+void Shard::log(LogLevel level, const LogFields& fields, std::string_view message) {
+  if (!node_.log.enabled(level)) return;
+  if (!throttle_.allows(fields.error_code, worker_.now())) {
+    counters_.log_lines_suppressed.add();
+    return;
+  }
+  node_.log.write(level, fields, std::string(fields.error_code) + ": " + std::string(message));
+}
+
+}  // namespace rt::realtime

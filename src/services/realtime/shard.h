@@ -1,0 +1,88 @@
+// A worker's share of the realtime service: its sessions, its topics, and the delivery to both.
+//
+// Everything here happens on the worker's thread. Other shards reach this one by mail that carries a shared broadcast.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/counter.h"
+#include "base/timing_wheel.h"
+#include "io/net/worker.h"
+#include "services/realtime/broadcast.h"
+#include "services/realtime/log_throttle.h"
+#include "services/realtime/node.h"
+#include "services/realtime/session.h"
+#include "services/realtime/token_table.h"
+
+namespace rt::realtime {
+
+// Written by the shard's thread, read by anyone.
+struct ShardCounters {
+  Counter sessions;  // open now
+  Counter channels;  // joined now
+  Counter topics;    // with subscribers now
+  Counter published;
+  Counter deliveries;
+  Counter malformed_frames;
+  Counter dropped_size;         // over the tenant's payload limit
+  Counter dropped_frame_limit;  // a field over 255 bytes, for one receiver
+  Counter handshakes_refused;
+  Counter log_lines_suppressed;
+};
+
+class Shard final : public net::MessageHandler {
+ public:
+  // `node` and `worker` outlive the shard; no connection of the worker may be served by it after its destruction.
+  Shard(Node& node, net::Worker& worker);
+  ~Shard() override;
+
+  // Upgrades the connection and opens its session.
+  void open(net::ConnectionId connection, std::string_view upgrade_response, SessionStart start);
+  // Answers after the connect back-off, if the client is still there.
+  void respond_later(net::ConnectionId connection, http::Response response);
+
+  net::Reading on_message(net::ConnectionId connection, ws::Opcode opcode, std::string_view payload) override;
+  void on_closed(net::ConnectionId connection) override;
+
+  // To every subscriber of the message's topic on this node, but the given socket of this worker.
+  void publish(Message message, SocketId but);
+  // To the subscribers on this worker.
+  void deliver(const Broadcast& broadcast, SocketId but);
+
+  // Closes up to `sessions_max` sessions with 1012. Called again and again while the node drains.
+  void drain(std::size_t sessions_max);
+
+  Node& node() { return node_; }
+  net::Worker& worker() { return worker_; }
+  channels::TopicTable& topics() { return topics_; }
+  ShardCounters& counters() { return counters_; }
+  const ShardCounters& counters() const { return counters_; }
+  Result<TokenRef, TokenFault> verify(const TenantRecord& tenant, std::string_view text);
+  // Empty; for one message at a time.
+  channels::Actions& scratch_actions() { return scratch_actions_; }
+  void log(LogLevel level, const LogFields& fields, std::string_view message);
+
+ private:
+  struct LateResponse;
+
+  Session* find(net::ConnectionId connection);
+  void sweep();
+  void update_gauges();
+
+  Node& node_;
+  net::Worker& worker_;
+  ShardCounters counters_;
+  LogThrottle throttle_;
+  WorkerInterest interest_;
+  channels::TopicTable topics_;
+  TokenTable tokens_;
+  channels::Actions scratch_actions_;
+  std::vector<std::unique_ptr<Session>> sessions_;  // by connection slot
+  std::list<LateResponse> late_responses_;
+  Deadline sweep_due_;
+};
+
+}  // namespace rt::realtime

@@ -1,0 +1,120 @@
+#include "services/realtime/socket_endpoint.h"
+
+#include "protocol/json/value.h"
+#include "protocol/websocket/handshake.h"
+#include "services/realtime/shard.h"
+
+namespace rt::realtime {
+namespace {
+
+struct Parameters {
+  std::string vsn = "1.0.0";
+  std::optional<std::string> apikey;
+  LogLevel log_level = LogLevel::kError;
+};
+
+// Of repeated parameters the last counts; `name[]` is another parameter, but an array of versions is no version.
+Parameters read_parameters(std::string_view query) {
+  Parameters parameters;
+  for (auto& [name, value] : http::parse_query(query)) {
+    if (name == "vsn") parameters.vsn = value;
+    if (name.starts_with("vsn[")) parameters.vsn = "an array";
+    if (name == "apikey") parameters.apikey = value;
+    if (name == "log_level") {
+      parameters.log_level = value == "info" ? LogLevel::kInfo : value == "warning" ? LogLevel::kWarning : LogLevel::kError;
+    }
+  }
+  return parameters;
+}
+
+http::Response error_body(int status, std::string_view text) {
+  return http::Response::json(status, "{\"error\":" + json::quoted(text) + "}");
+}
+
+HandshakeRefusal refusal_of(const TokenFault& fault, const std::string& tenant) {
+  HandshakeRefusal refusal{.response = error_body(401, describe(fault)), .code = "ErrorConnectingToWebsocket", .log_text = describe(fault), .tenant = tenant};
+  switch (fault.kind) {
+    case TokenFaultKind::kMalformed:
+      refusal.code = "MalformedJWT";
+      break;
+    case TokenFaultKind::kExpired:
+      refusal.response = error_body(401, "Token has expired");
+      [[fallthrough]];
+    case TokenFaultKind::kMissingClaims:
+      refusal.code = "InvalidJWTToken";
+      refusal.level = LogLevel::kWarning;
+      break;
+    case TokenFaultKind::kNoKey:
+    case TokenFaultKind::kNoKeyForKid:
+    case TokenFaultKind::kBadSignature:
+      break;
+    case TokenFaultKind::kOther:
+    case TokenFaultKind::kMalformedPercent:
+      refusal.response = error_body(500, "Error connecting to Realtime");
+      break;
+  }
+  return refusal;
+}
+
+}  // namespace
+
+Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants, const Verify& verify) {
+  using When = HandshakeRefusal::When;
+  const auto refuse = [](HandshakeRefusal refusal) { return tl::make_unexpected(std::move(refusal)); };
+  if (request.method != "GET") return refuse({.response = {.status = 400}, .when = When::kNow});
+  const Parameters parameters = read_parameters(request.query());
+  const auto version = phoenix::parse_version(parameters.vsn);
+  if (!version) return refuse({.response = {.status = 403}, .when = When::kNow});
+
+  const auto tenant = tenants.of_host(request.host());
+  if (!tenant) {
+    return refuse({.response = error_body(404, "Tenant not found"), .code = "TenantNotFound", .log_text = "no tenant has the name of the host"});
+  }
+  const TenantRecord& record = *tenant->record;
+  if (record.suspended) {
+    return refuse({.response = error_body(403, "Realtime was disabled for this tenant"),
+                   .code = "RealtimeDisabledForTenant",
+                   .log_text = "the tenant is suspended",
+                   .tenant = record.external_id});
+  }
+  const auto header = request.header("x-api-key");
+  if (!header && !parameters.apikey) {
+    return refuse({.response = error_body(401, "API key is missing"),
+                   .code = "MissingAPIKey",
+                   .log_text = "neither the x-api-key header nor the apikey parameter was given",
+                   .tenant = record.external_id});
+  }
+  const auto token = verify(record, header ? *header : std::string_view(*parameters.apikey));
+  if (!token) {
+    HandshakeRefusal refusal = refusal_of(token.error(), record.external_id);
+    if (refusal.level < parameters.log_level) refusal.code = {};
+    return refuse(std::move(refusal));
+  }
+  if (tenant->users.load() >= record.limits.concurrent_users_max) {
+    return refuse({.response = error_body(429, "Too many connected users"),
+                   .code = "ConnectionRateLimitReached",
+                   .log_text = "Too many connected users",
+                   .tenant = record.external_id});
+  }
+  if (const auto ok = ws::check_upgrade(request); !ok) {
+    return refuse({.response = http::Response::text(400, ok.error().message), .when = When::kNow});
+  }
+  return SessionStart{*version, tenant, *token, parameters.log_level};
+}
+
+void SocketEndpoint::on_request(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
+  Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
+  const Verify verify = [&shard](const TenantRecord& tenant, std::string_view text) { return shard.verify(tenant, text); };
+  auto start = check_handshake(request, node_.tenants, verify);
+  if (start) return shard.open(connection, ws::make_upgrade_response(request), std::move(*start));
+
+  HandshakeRefusal& refusal = start.error();
+  if (!refusal.code.empty()) shard.log(refusal.level, {.tenant = refusal.tenant, .error_code = refusal.code}, refusal.log_text);
+  if (refusal.when == HandshakeRefusal::When::kNow) {
+    worker.respond(connection, refusal.response);
+  } else {
+    shard.respond_later(connection, std::move(refusal.response));
+  }
+}
+
+}  // namespace rt::realtime

@@ -1,0 +1,43 @@
+// `/socket/websocket`: the handshake, with its checks in their order (protocol.md 1.5).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/result.h"
+#include "io/net/worker.h"
+#include "protocol/http/request.h"
+#include "services/realtime/node.h"
+#include "services/realtime/session.h"
+
+namespace rt::realtime {
+
+// What the first failing check leads to.
+struct HandshakeRefusal {
+  enum class When : std::uint8_t { kNow, kAfterBackoff };
+  http::Response response;
+  When when = When::kAfterBackoff;
+  LogLevel level = LogLevel::kError;
+  std::string_view code = {};  // for the log; empty: no line
+  std::string log_text = {};
+  std::string tenant = {};
+};
+
+// Verifies a token of a tenant.
+using Verify = std::function<Result<TokenRef, TokenFault>(const TenantRecord& tenant, std::string_view text)>;
+
+// Reads no clock and sends nothing.
+Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants, const Verify& verify);
+
+class SocketEndpoint {
+ public:
+  explicit SocketEndpoint(Node& node) : node_(node) {}
+  void on_request(net::Worker& worker, net::ConnectionId connection, const http::Request& request);
+
+ private:
+  Node& node_;
+};
+
+}  // namespace rt::realtime

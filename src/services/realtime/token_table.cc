@@ -1,0 +1,25 @@
+#include "services/realtime/token_table.h"
+
+#include <utility>
+
+namespace rt::realtime {
+
+Result<TokenRef, TokenFault> TokenTable::verify(const TenantRecord& tenant, std::string_view text, UnixSeconds now) {
+  if (const auto found = tokens_.find(Key{tenant.external_id, text}); found != tokens_.end()) {
+    TokenRef token = found->second.lock();
+    if (const auto ok = auth::confirm(token->claims, now); !ok) return tl::make_unexpected(ok.error());
+    return token;
+  }
+  auto claims = auth::verify(text, {.secret = tenant.jwt_secret, .validators = &validators_}, now);
+  if (!claims) return tl::make_unexpected(claims.error());
+  auto* held = new Held{tenant.external_id, Token{std::string(text), std::move(*claims)}};
+  const std::shared_ptr<Held> owner(held, [this](Held* last) {
+    tokens_.erase(Key{last->tenant, last->token.text});
+    delete last;
+  });
+  TokenRef token(owner, &held->token);
+  tokens_.emplace(Key{held->tenant, held->token.text}, token);
+  return token;
+}
+
+}  // namespace rt::realtime

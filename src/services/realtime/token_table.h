@@ -1,0 +1,49 @@
+// Verified tokens of one worker, each once.
+//
+// Thousands of sockets often share a token, and each socket shows its own again with every join. A token that somebody here
+// holds is not verified again: only its times are looked at. It is forgotten with its last holder.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "base/siphash.h"
+#include "domain/auth/jwt.h"
+#include "model/tenant.h"
+#include "model/token.h"
+
+namespace rt::realtime {
+
+class TokenTable {  // used on its worker's thread only; must outlive all tokens it gave out
+ public:
+  TokenTable(HashKey hash_key, const std::vector<auth::ClaimValidator>& validators)
+      : hash_key_(hash_key), validators_(validators), tokens_(0, HashOf{hash_key}) {}
+
+  Result<TokenRef, TokenFault> verify(const TenantRecord& tenant, std::string_view text, UnixSeconds now);
+  std::size_t size() const { return tokens_.size(); }
+
+ private:
+  struct Key {
+    std::string_view tenant;
+    std::string_view text;
+    bool operator==(const Key&) const = default;
+  };
+  struct HashOf {
+    HashKey key;
+    std::size_t operator()(const Key& k) const { return siphash(key, k.text) ^ siphash(key, k.tenant); }
+  };
+  struct Held {  // keys point into it
+    std::string tenant;
+    Token token;
+  };
+
+  const HashKey hash_key_;
+  const std::vector<auth::ClaimValidator>& validators_;
+  std::unordered_map<Key, std::weak_ptr<const Token>, HashOf> tokens_;
+};
+
+}  // namespace rt::realtime

@@ -1,0 +1,30 @@
+// The tenants of this node, found by the name that hosts select them with.
+//
+// A directory is loaded once from the control store and does not change; it may be read from any thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/result.h"
+#include "io/store/store.h"
+#include "model/tenant.h"
+
+namespace rt::tenancy {
+
+class Directory {
+ public:
+  static Result<std::unique_ptr<Directory>> load(store::ControlStore& store);
+
+  // Null: there is no such tenant.
+  std::shared_ptr<const TenantRecord> find(std::string_view external_id) const;
+  std::size_t size() const { return tenants_.size(); }
+
+ private:
+  Directory() = default;
+  std::unordered_map<std::string_view, std::shared_ptr<const TenantRecord>> tenants_;  // keys are their external ids
+};
+
+}  // namespace rt::tenancy
