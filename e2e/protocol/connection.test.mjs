@@ -460,11 +460,11 @@ suite('time-outs', { concurrency: true }, () => {
   });
 
   test('headers that do not arrive in time get 408', async () => {
+    const from = performance.now();
     const connection = await openConnection(impatient);
     connection.write('GET /healthcheck HTTP/1.1\r\nHost: ');
-    const { status, elapsed } = await connection.response();
-    assert.equal(status, 408);
-    assert.ok(elapsed >= 500, `${elapsed} ms`);
+    assert.equal((await connection.response()).status, 408);
+    assert.ok(performance.now() - from >= 500);
     await connection.ended;
   });
 });

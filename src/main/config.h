@@ -47,6 +47,7 @@ struct Config {
   std::chrono::milliseconds connect_error_backoff{2'000};
   std::chrono::milliseconds channel_error_backoff{5'000};
   std::chrono::milliseconds token_confirm_interval{300'000};
+  std::chrono::milliseconds replication_ready_timeout{60'000};
 
   // Lifecycle
   std::chrono::milliseconds drain_delay{2'000};

@@ -111,6 +111,11 @@ void Worker::post_to(Worker& other, std::unique_ptr<Mail> mail, std::size_t byte
   }
 }
 
+void Worker::discard_mail() {
+  while (mailbox_.pop()) {
+  }
+}
+
 void Worker::adopt(int fd) {
   connections_.fetch_add(1, std::memory_order_relaxed);
   post(std::make_unique<AdoptMail>(*impl_, fd));

@@ -101,6 +101,8 @@ class Worker {
 
   void stop();
   void post(std::unique_ptr<Mail> mail, std::size_t bytes = 0);
+  // Destroys what was posted and not delivered; only once the loop has ended and nobody posts any more.
+  void discard_mail();
   // Takes over an accepted, non-blocking socket.
   void adopt(int fd);
   int index() const { return index_; }

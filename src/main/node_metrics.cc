@@ -1,0 +1,113 @@
+#include "main/node_metrics.h"
+
+#include <functional>
+
+#include "services/ops/exposition.h"
+
+namespace rt::app {
+namespace {
+
+using ops::Exposition;
+using ops::Label;
+using ops::MetricType;
+
+std::int64_t number(const Counter& counter) { return static_cast<std::int64_t>(counter.value()); }
+
+class Writer {
+ public:
+  Writer(Exposition& out, const NodeParts& node) : out_(out), node_(node) {}
+
+  using OfWorker = const Counter net::WorkerCounters::*;
+  using OfShard = const Counter realtime::ShardCounters::*;
+
+  std::int64_t sum(OfWorker counter) const {
+    std::int64_t total = 0;
+    for (const net::Worker* worker : node_.workers) total += number(worker->counters().*counter);
+    return total;
+  }
+  std::int64_t sum(OfShard counter) const {
+    std::int64_t total = 0;
+    for (const realtime::Shard* shard : node_.shards) total += number(shard->counters().*counter);
+    return total;
+  }
+  template <class Member>
+  void counter(std::string_view name, std::string_view help, Member member) {
+    out_.metric(name, MetricType::kCounter, help);
+    out_.sample(sum(member));
+  }
+  void each_worker(std::string_view name, MetricType type, std::string_view help, const std::function<std::int64_t(std::size_t)>& value) {
+    out_.metric(name, type, help);
+    for (std::size_t i = 0; i < node_.workers.size(); ++i) out_.sample(value(i), {{"worker", std::to_string(i)}});
+  }
+
+ private:
+  Exposition& out_;
+  const NodeParts& node_;
+};
+
+void write_connections(Exposition& out, const NodeParts& node) {
+  std::int64_t open = 0;
+  for (const net::Worker* worker : node.workers) open += worker->connections();
+  out.metric("phoenix_connections_total", MetricType::kGauge, "Open connections of the listener.");
+  out.sample(open);
+  out.metric("phoenix_connections_active", MetricType::kGauge, "Connections that count against the limit.");
+  out.sample(open);
+  out.metric("phoenix_connections_max", MetricType::kGauge, "Most connections that may be open.");
+  out.sample(node.connections_max);
+}
+
+void write_drops(Exposition& out, const Writer& writer) {
+  using realtime::ShardCounters;
+  out.metric("realtime_dropped_total", MetricType::kCounter, "What was dropped, by reason.");
+  out.sample(writer.sum(&net::WorkerCounters::frames_dropped), {{"reason", "slow_consumer"}});
+  out.sample(writer.sum(&ShardCounters::dropped_size), {{"reason", "size"}});
+  out.sample(writer.sum(&ShardCounters::dropped_frame_limit), {{"reason", "frame_limit"}});
+  out.metric("realtime_slow_consumers_total", MetricType::kCounter, "Connections closed with 1013, by cause.");
+  out.sample(writer.sum(&net::WorkerCounters::slow_consumers_queue), {{"cause", "queue"}});
+  out.sample(writer.sum(&net::WorkerCounters::slow_consumers_blocked), {{"cause", "blocked"}});
+  out.sample(writer.sum(&net::WorkerCounters::slow_consumers_worker_cap), {{"cause", "worker_cap"}});
+}
+
+void write_log_drops(Exposition& out, const NodeParts& node, const Writer& writer) {
+  out.metric("realtime_log_lines_dropped_total", MetricType::kCounter, "Log lines not written, by reason.");
+  out.sample(static_cast<std::int64_t>(node.log->dropped()), {{"reason", "queue"}});
+  out.sample(writer.sum(&realtime::ShardCounters::log_lines_suppressed), {{"reason", "repeated"}});
+}
+
+}  // namespace
+
+std::string scrape(const NodeParts& node) {
+  using net::WorkerCounters;
+  using realtime::ShardCounters;
+  const std::string host = node.node_name.substr(node.node_name.find('@') + 1);
+  const std::string id = host == "127.0.0.1" ? node.node_name : host;
+  Exposition out({{"host", host}, {"id", id}, {"region", node.region.empty() ? "nil" : node.region}});
+  Writer writer(out, node);
+  write_connections(out, node);
+  writer.counter("realtime_channel_global_input_bytes", "Bytes read from sockets.", &WorkerCounters::bytes_in);
+  writer.counter("realtime_channel_global_output_bytes", "Bytes written to sockets.", &WorkerCounters::bytes_out);
+  writer.counter("realtime_http_requests_total", "HTTP requests, handshakes included.", &WorkerCounters::requests);
+  writer.counter("realtime_published_total", "Broadcasts accepted from clients.", &ShardCounters::published);
+  writer.counter("realtime_deliveries_total", "Broadcasts put into the queues of subscribers.", &ShardCounters::deliveries);
+  writer.counter("realtime_malformed_frames_total", "Frames dropped because they are no messages.", &ShardCounters::malformed_frames);
+  writer.counter("realtime_handshakes_refused_total", "WebSocket handshakes refused after the back-off.", &ShardCounters::handshakes_refused);
+  writer.counter("realtime_protocol_violations_total", "Connections closed with 1002, 1007 or 1009.", &WorkerCounters::protocol_violations);
+  writer.counter("realtime_receive_cap_closes_total", "Connections closed because incomplete messages held too much memory.",
+                 &WorkerCounters::receive_cap_closes);
+  write_drops(out, writer);
+  write_log_drops(out, node, writer);
+  writer.each_worker("realtime_worker_connections", MetricType::kGauge, "Open connections of a worker.",
+                     [&](std::size_t i) { return node.workers[i]->connections(); });
+  writer.each_worker("realtime_worker_sessions", MetricType::kGauge, "Open WebSocket sessions of a worker.",
+                     [&](std::size_t i) { return number(node.shards[i]->counters().sessions); });
+  writer.each_worker("realtime_worker_channels", MetricType::kGauge, "Joined channels of a worker.",
+                     [&](std::size_t i) { return number(node.shards[i]->counters().channels); });
+  writer.each_worker("realtime_worker_topics", MetricType::kGauge, "Topics with subscribers on a worker.",
+                     [&](std::size_t i) { return number(node.shards[i]->counters().topics); });
+  writer.each_worker("realtime_worker_turns_total", MetricType::kCounter, "Turns of a worker's loop.",
+                     [&](std::size_t i) { return number(node.workers[i]->counters().turns); });
+  ops::write_process_metrics(out);
+  return std::move(out).finish();
+}
+
+}  // namespace rt::app

@@ -1,0 +1,24 @@
+// What a node tells of itself: the counters of its workers and shards, as one scrape.
+#pragma once
+
+#include <string>
+
+#include "base/log.h"
+#include "io/net/worker.h"
+#include "services/realtime/shard.h"
+
+namespace rt::app {
+
+struct NodeParts {
+  std::vector<const net::Worker*> workers;
+  std::vector<const realtime::Shard*> shards;  // by worker
+  std::int64_t connections_max = 0;
+  std::string node_name;  // `realtime@127.0.0.1`
+  std::string region;     // empty: `nil`
+  const Log* log = nullptr;
+};
+
+// Thread-safe: it reads counters only.
+std::string scrape(const NodeParts& node);
+
+}  // namespace rt::app

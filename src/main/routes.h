@@ -1,0 +1,49 @@
+// Which request goes where.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "io/net/worker.h"
+#include "services/ops/echo.h"
+#include "services/realtime/node.h"
+#include "services/realtime/socket_endpoint.h"
+
+namespace rt::app {
+
+struct RoutesConfig {
+  std::string metrics_secret;
+  bool debug_echo = false;
+};
+
+class Routes final : public net::RequestHandler {  // used by all workers at once, each on its thread
+ public:
+  // What stands in the way of traffic; empty: the node is ready. Thread-safe.
+  using Obstacles = std::function<std::string()>;
+  // The text of a scrape. Thread-safe.
+  using Scrape = std::function<std::string()>;
+
+  // The node must be complete before the workers run, and outlive the routes.
+  Routes(const RoutesConfig& config, realtime::Node& node, const Clock& clock, Obstacles obstacles, Scrape scrape);
+
+  // Before the workers run.
+  void add_worker(net::Worker& worker);
+
+  void on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) override;
+
+ private:
+  void open_echo(net::Worker& worker, net::ConnectionId connection, const http::Request& request);
+
+  const RoutesConfig config_;
+  realtime::Node& node_;
+  const Clock& clock_;
+  const Obstacles obstacles_;
+  const Scrape scrape_;
+  realtime::SocketEndpoint sockets_;
+  std::vector<std::unique_ptr<ops::Echo>> echoes_;  // by worker index
+};
+
+}  // namespace rt::app

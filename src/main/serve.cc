@@ -1,0 +1,286 @@
+#include "main/serve.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <thread>
+
+#include "base/random.h"
+#include "io/net/listener.h"
+#include "io/net/worker.h"
+#include "io/store/sqlite_store.h"
+#include "main/node_metrics.h"
+#include "main/routes.h"
+#include "main/secrets.h"
+#include "services/realtime/shard.h"
+#include "services/tenancy/directory.h"
+
+namespace rt::app {
+namespace {
+
+namespace asio = boost::asio;
+
+// One server for each data directory: two would overwrite each other's tenants.
+Result<int> lock_data_dir(const std::string& data_dir) {
+  const std::string path = data_dir + "/lock";
+  const int fd = open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0) return fail("cannot open " + path + ": make the data directory writable, or choose another with --data-dir");
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    close(fd);
+    return fail("another server uses the data directory " + data_dir + ": stop it, or choose another directory with --data-dir");
+  }
+  return fd;
+}
+
+Result<void> raise_open_files(const Config& config) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = config.open_files_max ? std::min<rlim_t>(*config.open_files_max, limit.rlim_max) : limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return fail("cannot set RLIMIT_NOFILE to " + std::to_string(limit.rlim_cur));
+  return {};
+}
+
+TenantRecord seeded_tenant(const Config& config, Random& random) {
+  TenantRecord tenant;
+  tenant.id = random.uuid();
+  tenant.external_id = config.self_host_tenant_name;
+  tenant.name = config.self_host_tenant_name;
+  tenant.jwt_secret = *config.api_jwt_secret;
+  tenant.jwt_jwks = config.api_jwt_jwks;
+  tenant.limits = config.new_tenant_limits;
+  return tenant;
+}
+
+Result<std::unique_ptr<tenancy::Directory>> load_tenants(const Config& config, Random& random) {
+  auto store = store::open_sqlite_store(config.data_dir + "/control.sqlite");
+  if (!store) return tl::make_unexpected(store.error());
+  if (config.seed_self_host) {
+    if (const auto ok = (*store)->upsert_tenant(seeded_tenant(config, random)); !ok) return fail(ok.error(), "seeding the tenant");
+  }
+  return tenancy::Directory::load(**store);
+}
+
+net::WorkerConfig worker_config(const Config& config) {
+  net::WorkerConfig out;
+  out.http.header_value_bytes_max = config.header_value_bytes_max;
+  out.header_timeout = config.http_header_timeout;
+  out.body_timeout = config.http_body_timeout;
+  out.idle_timeout = config.socket_idle_timeout;
+  out.send_queue_bytes_max = config.send_queue_bytes_max;
+  out.send_blocked_timeout = config.send_blocked_timeout;
+  out.all_send_queues_bytes_max = config.worker_send_queue_bytes_max;
+  out.all_receive_bytes_max = config.worker_receive_bytes_max;
+  return out;
+}
+
+realtime::NodeConfig node_config(const Config& config) {
+  realtime::NodeConfig out;
+  out.channels.error_backoff = config.channel_error_backoff;
+  out.channels.token_confirm_interval = config.token_confirm_interval;
+  out.channels.replication_ready_timeout = config.replication_ready_timeout;
+  out.connect_error_backoff = config.connect_error_backoff;
+  out.no_channel_timeout = config.no_channel_timeout;
+  for (const ClaimExpectation& one : config.claim_validators) out.claim_validators.push_back({one.claim, one.expected_json});
+  return out;
+}
+
+net::Family family(IpVersion version) {
+  switch (version) {
+    case IpVersion::kV4: return net::Family::kV4;
+    case IpVersion::kV6: return net::Family::kV6;
+    case IpVersion::kAny: break;
+  }
+  return net::Family::kAny;
+}
+
+// Whoever waits for the file sees it only when it is whole.
+Result<void> write_ready_file(const std::string& path, std::uint16_t port) {
+  const std::string temporary = path + ".tmp";
+  std::ofstream(temporary) << port << '\n';
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) return fail("cannot write the ready file " + path);
+  return {};
+}
+
+// A worker, its shard, and the thread that runs them.
+struct Lane {
+  std::unique_ptr<net::Worker> worker;
+  std::unique_ptr<realtime::Shard> shard;
+  std::thread thread;
+};
+
+// Work for a worker's thread.
+class CallMail final : public net::Mail {
+ public:
+  explicit CallMail(std::function<void()> call) : call_(std::move(call)) {}
+  void deliver() override { call_(); }
+
+ private:
+  std::function<void()> call_;
+};
+
+// From the first signal to the end of the process.
+class Lifecycle {
+ public:
+  Lifecycle(const Config& config, asio::io_context& io, net::Listener& listener, realtime::Node& node, std::vector<Lane>& lanes)
+      : config_(config), io_(io), listener_(listener), node_(node), lanes_(lanes), signals_(io, SIGTERM, SIGINT, SIGHUP), timer_(io), poll_(io) {
+    wait_for_signal();
+  }
+
+ private:
+  static constexpr std::size_t kSessionsPerBatch = 10'000;
+  static constexpr std::chrono::seconds kBatchInterval{2};
+  static constexpr std::chrono::milliseconds kPollInterval{20};
+
+  void wait_for_signal() {
+    signals_.async_wait([this](const boost::system::error_code& error, int number) {
+      if (error) return;
+      on_signal(number);
+      wait_for_signal();
+    });
+  }
+
+  void on_signal(int number) {
+    if (number == SIGHUP) return node_.log.reopen();
+    if (!node_.draining.load()) return begin_drain();
+    node_.log.warning("a second signal: stopping now");
+    io_.stop();
+  }
+
+  void begin_drain() {
+    node_.log.info("draining: joins are refused, sockets are closed after " + std::to_string(config_.drain_delay.count()) + " ms");
+    node_.draining.store(true);
+    drain_until_ = std::chrono::steady_clock::now() + config_.drain_timeout;
+    timer_.expires_after(config_.drain_delay);
+    timer_.async_wait([this](const boost::system::error_code& error) {
+      if (error) return;
+      listener_.close();
+      for (Lane& lane : lanes_) on_worker(lane, [&lane] { lane.worker->refuse_new_requests(); });
+      close_batch();
+      poll_for_end();
+    });
+  }
+
+  void close_batch() {
+    const std::size_t share = std::max<std::size_t>(1, kSessionsPerBatch / lanes_.size());
+    for (Lane& lane : lanes_) on_worker(lane, [&lane, share] { lane.shard->drain(share); });
+    timer_.expires_after(kBatchInterval);
+    timer_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) close_batch();
+    });
+  }
+
+  void poll_for_end() {
+    if (listener_.connections() == 0 || std::chrono::steady_clock::now() >= drain_until_) return io_.stop();
+    poll_.expires_after(kPollInterval);
+    poll_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) poll_for_end();
+    });
+  }
+
+  static void on_worker(Lane& lane, std::function<void()> call) { lane.worker->post(std::make_unique<CallMail>(std::move(call))); }
+
+  const Config& config_;
+  asio::io_context& io_;
+  net::Listener& listener_;
+  realtime::Node& node_;
+  std::vector<Lane>& lanes_;
+  asio::signal_set signals_;
+  asio::steady_timer timer_;
+  asio::steady_timer poll_;
+  std::chrono::steady_clock::time_point drain_until_;
+};
+
+int failed(const Error& error) {
+  std::cerr << "realtime: " << error.message << '\n';
+  return 1;
+}
+
+}  // namespace
+
+int serve(Config config) {
+  std::signal(SIGPIPE, SIG_IGN);
+  SystemClock clock;
+  SystemRandom random;
+  auto log = Log::open(config.log);
+  if (!log) return failed(log.error());
+  if (const auto ok = resolve_secrets(config, random); !ok) return failed(ok.error());
+  const auto lock = lock_data_dir(config.data_dir);
+  if (!lock) return failed(lock.error());
+  if (const auto ok = raise_open_files(config); !ok) return failed(ok.error());
+  for (const std::string& warning : config.warnings) (*log)->warning(warning);
+  auto directory = load_tenants(config, random);
+  if (!directory) return failed(directory.error());
+
+  realtime::LiveTenants tenants([&directory](std::string_view name) { return (*directory)->find(name); }, config.default_tenant);
+  realtime::Node node(node_config(config), HashKey{random.next(), random.next()}, tenants, **log);
+  NodeParts parts{.connections_max = config.connections_max,
+                  .node_name = config.app_name + "@127.0.0.1",
+                  .region = config.region,
+                  .log = log->get()};
+  const auto obstacles = [&node] { return node.draining.load() ? std::string("draining\n") : std::string(); };
+  Routes routes({.metrics_secret = *config.metrics_jwt_secret, .debug_echo = config.debug_echo}, node, clock, obstacles,
+                [&parts] { return scrape(parts); });
+
+  const int workers = config.workers > 0 ? config.workers : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  std::vector<Lane> lanes(static_cast<std::size_t>(workers));
+  std::vector<net::Worker*> all_workers;
+  for (int i = 0; i < workers; ++i) {
+    Lane& lane = lanes[static_cast<std::size_t>(i)];
+    lane.worker = std::make_unique<net::Worker>(i, worker_config(config), clock, routes);
+    lane.shard = std::make_unique<realtime::Shard>(node, *lane.worker);
+    routes.add_worker(*lane.worker);
+    node.shards.push_back(lane.shard.get());
+    all_workers.push_back(lane.worker.get());
+    parts.workers.push_back(lane.worker.get());
+    parts.shards.push_back(lane.shard.get());
+  }
+
+  asio::io_context io{1};
+  auto listener = net::Listener::open({.address = config.listen_address,
+                                       .port = config.port,
+                                       .family = family(config.ip_version),
+                                       .connections_max = config.connections_max},
+                                      io, all_workers);
+  if (!listener) return failed(listener.error());
+  for (Lane& lane : lanes) {
+    lane.thread = std::thread([&lane] {
+      pthread_setname_np(pthread_self(), ("worker-" + std::to_string(lane.worker->index())).c_str());
+      lane.worker->run();
+    });
+  }
+  int exit_code = 0;
+  {
+    Lifecycle lifecycle(config, io, **listener, node, lanes);
+    (*log)->info("listening on port " + std::to_string((*listener)->port()) + ", " + std::to_string(workers) + " workers, " +
+                 std::to_string((*directory)->size()) + " tenants, sending with sendmsg");
+    if (!config.ready_file.empty()) {
+      if (const auto ok = write_ready_file(config.ready_file, (*listener)->port()); !ok) {
+        exit_code = failed(ok.error());
+        io.stop();
+      }
+    }
+    io.run();
+  }
+  (*listener)->close();
+  for (Lane& lane : lanes) lane.worker->stop();
+  for (Lane& lane : lanes) lane.thread.join();
+  (*log)->info("stopped");
+  // Mails between workers name shards and workers, so all of those go together, and sessions before what they borrow.
+  for (Lane& lane : lanes) lane.worker->discard_mail();
+  for (Lane& lane : lanes) lane.shard.reset();
+  for (Lane& lane : lanes) lane.worker.reset();
+  return exit_code;
+}
+
+}  // namespace rt::app

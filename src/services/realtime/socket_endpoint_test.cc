@@ -1,0 +1,83 @@
+#include "services/realtime/socket_endpoint.h"
+
+#include <doctest/doctest.h>
+
+namespace rt::realtime {
+namespace {
+
+struct Fixture {
+  TenantRecord record{.external_id = "acme"};
+  TokenFaultKind fault = TokenFaultKind::kMalformed;
+
+  // `fault` for every token but "good".
+  Result<SessionStart, HandshakeRefusal> check(std::string target, std::vector<http::Header> extra = {}, std::string host = "acme.example.test:4000",
+                                               std::int64_t users = 0) {
+    http::Request request{.method = "GET", .target = std::move(target)};
+    request.headers = {{"host", std::move(host)}, {"connection", "Upgrade"}, {"upgrade", "websocket"},
+                       {"sec-websocket-key", "x"}, {"sec-websocket-version", "13"}};
+    request.headers.insert(request.headers.end(), extra.begin(), extra.end());
+    LiveTenants tenants([this](std::string_view name) { return name == "acme" ? std::make_shared<const TenantRecord>(record) : nullptr; }, "");
+    if (const auto tenant = tenants.of_host("acme")) tenant->users = users;
+    return check_handshake(request, tenants, [this](const TenantRecord&, std::string_view text) -> Result<TokenRef, TokenFault> {
+      if (text == "good") return std::make_shared<const Token>();
+      return tl::make_unexpected(TokenFault{fault, 5, "k\"1"});
+    });
+  }
+  int status(std::string target, std::vector<http::Header> extra = {}, std::string host = "acme.example.test") {
+    const auto result = check(std::move(target), std::move(extra), std::move(host));
+    return result ? 101 : result.error().response.status;
+  }
+};
+
+TEST_CASE("the first failing check decides") {
+  Fixture f;
+  CHECK(f.status("/s?vsn=9.0.0", {}, "nobody") == 403);
+  CHECK(f.status("/s", {}, "nobody") == 404);
+  CHECK(f.status("/s") == 401);
+  CHECK(f.status("/s?apikey=good") == 101);
+  f.record.suspended = true;
+  CHECK(f.status("/s") == 403);
+  f.record.suspended = false;
+  f.record.limits.concurrent_users_max = 2;
+  CHECK(f.check("/s?apikey=good", {}, "acme", 1));
+  CHECK(f.check("/s?apikey=good", {}, "acme", 2).error().response.status == 429);
+}
+
+TEST_CASE("the header wins over the parameter, even when it is empty") {
+  Fixture f;
+  CHECK(f.status("/s?apikey=bad", {{"x-api-key", "good"}}) == 101);
+  CHECK(f.status("/s?apikey=good", {{"x-api-key", ""}}) == 401);
+  CHECK(f.status("/s?apikey[]=good") == 401);
+  CHECK(f.status("/s?apikey=bad&apikey=good") == 101);
+}
+
+TEST_CASE("each fault of a token has its status and body") {
+  Fixture f;
+  const auto body = [&f](TokenFaultKind kind) {
+    f.fault = kind;
+    return f.check("/s?apikey=bad").error().response.body;
+  };
+  CHECK(body(TokenFaultKind::kMalformed) == R"({"error":"The token provided is not a valid JWT"})");
+  CHECK(body(TokenFaultKind::kExpired) == R"({"error":"Token has expired"})");
+  CHECK(body(TokenFaultKind::kMissingClaims) == R"({"error":"Fields `role` and `exp` are required in JWT"})");
+  CHECK(body(TokenFaultKind::kNoKeyForKid) ==
+        R"({"error":"Failed to generate JWT signer for key ID (kid) \"k\\\"1\", check your JWT secret or JWKS configuration"})");
+  CHECK(body(TokenFaultKind::kOther) == R"({"error":"Error connecting to Realtime"})");
+  CHECK(f.check("/s?apikey=bad").error().response.status == 500);
+}
+
+TEST_CASE("what is no upgrade is refused at once, behind all other checks") {
+  Fixture f;
+  const auto result = f.check("/s?apikey=good", {}, "");
+  CHECK(!result);
+  http::Request plain{.method = "GET", .target = "/s?apikey=good", .headers = {{"host", "acme"}}};
+  LiveTenants tenants([&f](std::string_view) { return std::make_shared<const TenantRecord>(f.record); }, "");
+  const auto good = [](const TenantRecord&, std::string_view) -> Result<TokenRef, TokenFault> { return std::make_shared<const Token>(); };
+  const auto refused = check_handshake(plain, tenants, good);
+  REQUIRE(!refused);
+  CHECK(refused.error().response.status == 400);
+  CHECK(refused.error().when == HandshakeRefusal::When::kNow);
+}
+
+}  // namespace
+}  // namespace rt::realtime
