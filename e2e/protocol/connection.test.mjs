@@ -294,6 +294,19 @@ suite('on the open socket', () => {
     }
   });
 
+  test('a frame that comes along with the handshake is heard', async () => {
+    const connection = await openConnection(server);
+    const path = `/socket/websocket?vsn=2.0.0&apikey=${server.token()}`;
+    const text = Buffer.from('[null,"1","phoenix","heartbeat",{}]');
+    const frame = Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0, ...text]);
+    connection.write(Buffer.from([...Buffer.from(requestText({ path, headers: upgradeHeaders({ Host: ACME }) })), ...frame]));
+    assert.equal((await connection.response()).status, 101);
+    const { opcode, payload } = await connection.frame();
+    assert.equal(opcode, 1);
+    assert.deepEqual(JSON.parse(payload), [null, '1', 'phoenix', 'phx_reply', { status: 'ok', response: {} }]);
+    connection.close();
+  });
+
   test('the code of a client that closes is confirmed, without a reason', async () => {
     const client = await open();
     assert.deepEqual(await client.close(4321, 'good bye'), { code: 4321, reason: '' });
@@ -352,6 +365,10 @@ suite('limits of the listener', () => {
     const statuses = [];
     for (let n = 0; n < 3; n++) statuses.push((await connection.response()).status);
     assert.deepEqual(statuses, [200, 401, 200]);
+    const post = requestText({ method: 'POST', path: '/socket/websocket', headers: { Host: ACME, 'Content-Length': '5' }, body: 'GET /' });
+    connection.write(post + healthcheck());
+    assert.equal((await connection.response()).status, 400);
+    assert.equal((await connection.response()).status, 200);
     connection.write(healthcheck({ Connection: 'close' }));
     assert.equal((await connection.response()).status, 200);
     await connection.ended;
@@ -413,6 +430,15 @@ suite('time-outs', { concurrency: true }, () => {
     assert.deepEqual((await Promise.all(immediate)).map(({ status }) => status), [403, 400]);
     assert.deepEqual(answered.toSorted(), ['upgrade', 'version']);
     for (const { status, elapsed } of await Promise.all(delayed)) assert.ok(elapsed >= 400, `${status} after ${elapsed} ms`);
+  });
+
+  test('a refusal that waits holds up the requests behind it on its connection, in order', async () => {
+    const connection = await openConnection(slow);
+    const headers = { Host: 'dev.example.test' };
+    connection.write(requestText({ path: '/socket/websocket', headers }) + requestText({ path: '/healthcheck', headers }));
+    assert.equal((await connection.response()).status, 401);
+    assert.equal((await connection.response()).status, 200);
+    connection.close();
   });
 
   bothVersions('a silent client is closed with 1000, even while it is being sent to [P-032]', async (vsn) => {

@@ -76,6 +76,15 @@ suite('shape', () => {
     assertFrame(await client.next(), { event: 'phx_close', ref: 5, joinRef: 5 });
   });
 
+  test('escapes in the members of a frame mean the characters they stand for', async () => {
+    const client = await connect(server, { vsn: V1 });
+    const payload = '{"config":{"broadcast":{"self":true}}}';
+    client.send(`{"t\\u006fpic":"realtime:\\u0061\\/b","event":"phx\\u005fjoin","payload":${payload},"ref":"\\u0031"}`);
+    assertFrame(await client.next(), { topic: 'realtime:a/b', ref: '1', payload: { status: 'ok', response: { postgres_changes: [] } } });
+    client.broadcast('realtime:a/b', 'hello');
+    assertFrame(await client.next(), { topic: 'realtime:a/b', event: 'broadcast' });
+  });
+
   test('a ref that no double can hold comes back digit by digit', async () => {
     const client = await connect(server);
     client.send('[null,12345678901234567890.10,"phoenix","heartbeat",{}]');

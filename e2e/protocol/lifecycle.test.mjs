@@ -209,6 +209,23 @@ suite('on a channel', () => {
 });
 
 suite('while a refusal waits', () => {
+  bothVersions('what follows on its topic waits as well and is answered in order', async (vsn) => {
+    const client = await connect(strict, { vsn });
+    const topic = topicFor('in order', vsn);
+    const refused = [client.push(topic, 'phx_join', { config: 'wrong' }), client.push(topic, 'phx_join', [])];
+    const broadcast = client.push(topic, 'broadcast');
+    const joined = client.push(topic, 'phx_join', { config: {} });
+    for (const ref of refused) {
+      const reply = await client.next();
+      assertFrame(reply, { ref, topic });
+      assertError(reply, /^UnknownErrorOnChannel: /);
+    }
+    const unmatched = await client.next();
+    assertFrame(unmatched, { ref: broadcast, topic });
+    assertError(unmatched, 'unmatched topic');
+    assertFrame(await client.next(), { ref: joined, topic, payload: { status: 'ok', response: { postgres_changes: [] } } });
+  });
+
   bothVersions('the rest of the socket goes on: heartbeats, unmatched topics, other channels [P-062] [P-078]', async (vsn) => {
     const client = await connect(strict, { vsn });
     const started = performance.now();
