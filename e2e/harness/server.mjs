@@ -165,7 +165,7 @@ class Server {
 
   async metrics() {
     const authorization = `Bearer ${this.token({}, { secret: this.metricsSecret })}`;
-    const response = await fetch(`${this.url}/metrics`, { headers: { authorization } });
+    const response = await fetch(`${this.url}/metrics`, { headers: { authorization, connection: 'close' } });
     if (response.status !== 200) throw new Error(`GET /metrics: ${response.status}`);
     return new Metrics(await response.text());
   }

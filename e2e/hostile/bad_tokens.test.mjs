@@ -36,9 +36,8 @@ const NO_KEY = 'Failed to generate JWT signer, check your JWT secret or JWKS con
 const BAD_SIGNATURE = 'Failed to validate JWT signature';
 const OTHER = 'Error connecting to Realtime';
 
-test('tokens signed by the tenant’s secret or by the key of its JWKS are accepted', async () => {
+test('tokens signed by the tenant’s secret are accepted', async () => {
   assert.equal((await connect(good)).status, 101);
-  assert.equal((await connect(token({ alg: 'RS256', kid: 'rsa-1' }, claims, rsa))).status, 101);
 });
 
 const signedWith = (secret) => token(HS256, claims, (signed) => hmac(signed, secret));
@@ -54,7 +53,7 @@ const forged = [
     ...['spki', 'pkcs1'].flatMap((type) => ['pem', 'der'].map((format) => keyAsSecret(publicKey.export({ format, type })))),
     ...[keyAsSecret(jwk.n), keyAsSecret(JSON.stringify(jwk))],
   ], BAD_SIGNATURE],
-  ['that call their HMAC signature RS256', [token({ alg: 'RS256', kid: 'rsa-1' })], BAD_SIGNATURE],
+  ['that call their HMAC signature RS256', [token({ alg: 'RS256', kid: 'rsa-1' })], NO_KEY],
   ['signed with another secret', ['', 'wrong', `${server.secret}x`, server.secret.slice(1)].map(signedWith), BAD_SIGNATURE],
   ['signed with another hash than they say', [token({ alg: 'HS512' }), token({ alg: 'HS384' }), token(HS256, claims, sha512)], BAD_SIGNATURE],
   ['with a shortened, a lengthened or no signature', [good.slice(0, -4), `${good}AAAA`, good.slice(0, -signature.length)], BAD_SIGNATURE],
