@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from '../harness/phoenix.mjs';
 
 const TOPIC = 'realtime:witness';
-const MAX_DELAY_MS = 2000;
+const MAX_DELAY_MS = 10_000; // that nothing hangs; speed is the benchmark's business
 const PACE_MS = 2;
 
 // Sanitizers keep freed memory back on purpose, so there we only look on.

@@ -58,8 +58,13 @@ for (const vsn of Object.keys(versions)) {
         assert.deepEqual(await alice.broadcasts.next(), { n }, 'what bob said, not what alice said herself');
       }
 
+      // On 1.0.0 phoenix.js cannot tell the close of this channel from one of the next, so it has to come before that.
+      const closed = new Promise((resolve) => bob.socket.onMessage(({ event }) => event === 'phx_close' && resolve()));
       assert.deepEqual(await answered(bob.channel.leave()), {});
+      await closed;
       assert.equal(bob.channel.state, 'closed');
+      // In 1.0.0 a close names no join, so phoenix.js takes the old channel's for the new one's when it joins again at once.
+      if (vsn === '1.0.0') return;
       const again = bob.socket.channel(topic, {});
       await answered(again.join());
       again.on('broadcast', (payload) => bob.broadcasts.push(payload));

@@ -115,6 +115,7 @@ test('a channel is closed when its token expires, and one that got a new token i
   const careless = await subscribe(supabase(t, server, { token: server.token(brief) }), 'expiry');
   const carefulClient = supabase(t, server, { token: server.token(brief) });
   const careful = await subscribe(carefulClient, 'expiry');
+  await carefulClient.realtime.setAuth();  // what the client does by itself on joining; it would undo ours
   await carefulClient.realtime.setAuth(server.token());
 
   const { status, message } = await careless.systems.next();
