@@ -7,7 +7,7 @@ const TIMEOUT_MS = 10_000;
 export function supabase(t, server, { token = server.token(), ...options } = {}) {
   const client = createClient(server.url, token, {
     auth: { persistSession: false, autoRefreshToken: false },
-    realtime: { reconnectAfterMs: () => 50, ...options },
+    realtime: { reconnectAfterMs: () => 50, disconnectOnEmptyChannelsAfterMs: 1000, ...options },  // else its timers outlive us
   });
   t.after(() => client.realtime.disconnect());
   return client;
