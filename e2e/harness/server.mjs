@@ -5,6 +5,7 @@
 
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,8 +35,15 @@ const DEFAULT_ENV = {
   TENANT_MAX_PRESENCE_EVENTS_PER_SECOND: 10_000_000,
 };
 
+// No server outlives the tests, however they end.
 const running = new Set();
-process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+process.on('exit', () => {
+  for (const server of running) {
+    server.signal('SIGKILL');
+    if (server.ownsDataDir) rmSync(server.dataDir, { recursive: true, force: true });
+  }
+});
 
 // Waits until `condition()` is truthy (it may be asynchronous) and returns what it gave.
 export async function until(condition, message, timeoutMs = 10_000) {
@@ -131,7 +139,7 @@ class Server {
       env: Object.fromEntries([...passedOn, ...ours]),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    running.add(this.child);
+    running.add(this);
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.log += text));
     }
@@ -140,7 +148,7 @@ class Server {
       this.child.on('error', (error) => resolve((this.log += error.message)));
       this.child.on('close', (code, signal) => resolve(code ?? signal));
     }).then((end) => {
-      running.delete(this.child);
+      running.delete(this);
       this.ended = true;
       return end;
     });
