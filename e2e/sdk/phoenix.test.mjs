@@ -4,7 +4,7 @@ import { after, test } from 'node:test';
 import { Socket } from 'phoenix';
 import { WebSocket as WsWebSocket } from 'ws';
 import { startServer } from '../harness/server.mjs';
-import { Queue } from './supabase.mjs';
+import { PUSH_TIMEOUT_MS, Queue } from './supabase.mjs';
 
 const server = await startServer();
 after(() => server.stop());
@@ -20,8 +20,8 @@ const versions = {
 const transports = { 'the native WebSocket': WebSocket, ws: WsWebSocket };
 
 async function join(t, vsn, topic, transport = WebSocket) {
-  const params = { apikey: server.token() };
-  const socket = new Socket(`${server.url.replace('http', 'ws')}/socket`, { params, transport, vsn, ...versions[vsn] });
+  const options = { params: { apikey: server.token() }, timeout: PUSH_TIMEOUT_MS, transport, vsn, ...versions[vsn] };
+  const socket = new Socket(`${server.url.replace('http', 'ws')}/socket`, options);
   t.after(() => new Promise((resolve) => socket.disconnect(resolve)));
   socket.connect();
   const channel = socket.channel(topic, {});

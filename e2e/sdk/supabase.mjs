@@ -3,11 +3,14 @@ import { createClient } from '@supabase/supabase-js';
 
 const TIMEOUT_MS = 10_000;
 
+// Each push that gets no answer keeps the process alive for this long.
+export const PUSH_TIMEOUT_MS = 3000;
+
 // A client of the server. `options` are those of its realtime part. Closed at the end of the test `t`.
 export function supabase(t, server, { token = server.token(), ...options } = {}) {
   const client = createClient(server.url, token, {
     auth: { persistSession: false, autoRefreshToken: false },
-    realtime: { reconnectAfterMs: () => 50, disconnectOnEmptyChannelsAfterMs: 1000, ...options },  // else its timers outlive us
+    realtime: { reconnectAfterMs: () => 50, timeout: PUSH_TIMEOUT_MS, disconnectOnEmptyChannelsAfterMs: 1000, ...options },
   });
   t.after(() => client.realtime.disconnect());
   return client;
