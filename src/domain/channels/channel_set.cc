@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "protocol/json/value.h"
@@ -173,12 +174,15 @@ void ChannelSet::answer(std::unique_ptr<Refusal> refusal, Actions& out) {
 }
 
 void ChannelSet::answer_refusals(Actions& out) {
-  auto waiting = std::exchange(refusals_, decltype(refusals_)(0, TopicHash{host_.topics().hash_key()}));
-  for (auto& [topic, refusal] : waiting) {
-    out.push_back(SendFrame{std::move(refusal->reply)});
-    if (!refusal->close_of_replaced.empty()) out.push_back(SendFrame{std::move(refusal->close_of_replaced)});
+  // What waits behind a refusal may be a join that is refused in its turn, so this goes on until nothing waits; each round
+  // works off at least one frame of each topic.
+  while (!refusals_.empty()) {
+    std::vector<std::unique_ptr<Refusal>> waiting;
+    for (auto& [topic, refusal] : refusals_) waiting.push_back(std::move(refusal));
+    refusals_.clear();
+    std::ranges::sort(waiting, {}, [](const auto& refusal) { return refusal->due.at(); });
+    for (auto& refusal : waiting) answer(std::move(refusal), out);
   }
-  waiting_bytes_ = 0;
 }
 
 }  // namespace rt::channels

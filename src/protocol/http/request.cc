@@ -40,6 +40,14 @@ std::string decode_component(std::string_view text) {
   return out;
 }
 
+// The absolute form of a target (RFC 9112 3.2.2), which proxies use: where `http://host` ends; 0 in the usual form.
+std::size_t authority_end(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (equal_ignoring_case(target.substr(0, scheme.size()), scheme)) return std::min(target.find('/', scheme.size()), target.size());
+  }
+  return 0;
+}
+
 std::string_view reason_phrase(int status) {
   switch (status) {
     case 200: return "OK";
@@ -68,7 +76,11 @@ std::string ascii_lower(std::string_view text) {
   return out;
 }
 
-std::string_view Request::path() const { return std::string_view(target).substr(0, target.find('?')); }
+std::string_view Request::path() const {
+  std::string_view path = std::string_view(target).substr(0, target.find('?'));
+  if (const std::size_t begin = authority_end(path); begin > 0) path.remove_prefix(begin);
+  return path.empty() ? "/" : path;
+}
 
 std::string_view Request::query() const {
   const std::size_t mark = target.find('?');
@@ -99,6 +111,9 @@ bool Request::has_token(std::string_view name, std::string_view token) const {
 
 std::string Request::host() const {
   std::string_view host = trimmed(header("host").value_or(""));
+  // A target in absolute form names the host itself, and then the header does not count.
+  if (const std::size_t end = authority_end(target); end > 0) host = std::string_view(target).substr(0, end).substr(target.find("//") + 2);
+  host = host.substr(0, host.find('?'));
   if (!host.empty() && host.front() == '[') return ascii_lower(host.substr(0, host.find(']') + 1));
   return ascii_lower(host.substr(0, host.find(':')));
 }

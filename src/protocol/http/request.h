@@ -23,7 +23,7 @@ struct Request {
   std::vector<Header> headers;  // in the order received
   std::string body;
 
-  std::string_view path() const;   // of the target, without the query
+  std::string_view path() const;   // of the target in its usual or absolute form, without the query
   std::string_view query() const;  // without the question mark; empty when there is none
   // The first header of that (lower-case) name.
   std::optional<std::string_view> header(std::string_view name) const;

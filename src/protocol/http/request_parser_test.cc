@@ -98,6 +98,19 @@ TEST_CASE("a client that waits for 100 Continue is noticed once") {
   CHECK(!parser.take_expects_continue());
 }
 
+TEST_CASE("a target in absolute form names path, query and host") {
+  const auto request = [](std::string target) { return Request{.method = "GET", .target = std::move(target), .headers = {{"host", "other"}}}; };
+  CHECK(request("http://Acme.test:4000/healthcheck?a=1").path() == "/healthcheck");
+  CHECK(request("http://Acme.test:4000/healthcheck?a=1").query() == "a=1");
+  CHECK(request("http://Acme.test:4000/healthcheck?a=1").host() == "acme.test");
+  CHECK(request("HTTPS://acme.test").path() == "/");
+  CHECK(request("HTTPS://acme.test").host() == "acme.test");
+  CHECK(request("http://acme.test?x=/y").path() == "/");
+  CHECK(request("http://acme.test?x=/y").host() == "acme.test");
+  CHECK(request("/http://acme.test").host() == "other");
+  CHECK(request("/http://acme.test").path() == "/http://acme.test");
+}
+
 TEST_CASE("list headers are searched token by token") {
   const Request request{.headers = {{"connection", "keep-alive, Upgrade"}, {"upgrade", "WebSocket"}}};
   CHECK(request.has_token("connection", "upgrade"));

@@ -166,7 +166,10 @@ void Shard::log(LogLevel level, const LogFields& fields, std::string_view messag
     counters_.log_lines_suppressed.add();
     return;
   }
-  node_.log.write(level, fields, std::string(fields.error_code) + ": " + std::string(message));
+  // The reason of a refused join begins with its code already.
+  std::string line(message);
+  if (!line.starts_with(fields.error_code)) line.insert(0, std::string(fields.error_code) + ": ");
+  node_.log.write(level, fields, line);
 }
 
 }  // namespace rt::realtime
