@@ -173,7 +173,8 @@ void Worker::Impl::on_step(Connection& c, const ws::Step& step) {
 
 // The memory that incomplete input holds has a bound for the whole worker too. Who hits it, goes.
 void Worker::Impl::account_held(Connection& c) {
-  const std::size_t held_now = c.reader.bytes_held() + (c.unread ? c.unread->capacity() : 0);
+  const std::size_t held_now =
+      c.reader.bytes_held() + (c.unread ? c.unread->capacity() : 0) + (c.http ? c.http->parser.bytes_held() : 0);
   all_held_bytes += held_now - c.held_bytes;
   c.held_bytes = held_now;
   if (all_held_bytes <= worker.config_.all_receive_bytes_max || held_now == 0) return;

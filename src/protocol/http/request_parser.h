@@ -1,6 +1,6 @@
 // Requests out of the bytes of an HTTP/1.1 client, however they are cut.
 //
-// The syntax is Boost.Beast's business (used without I/O, in the .cc file only); the limits and their statuses are ours: 414
+// The syntax of the head is Boost.Beast's business (used without I/O, in the .cc file only), bodies are ours; the limits and their statuses are ours: 414
 // for a long request line, 431 for header values, header count and header block, 413 for the body, 400 for bad syntax.
 #pragma once
 
@@ -42,11 +42,17 @@ class RequestParser {
   bool head_complete() const;
   // The client waits for `100 Continue` before it sends the body (RFC 9110 10.1.1). True once.
   bool take_expects_continue();
+  // Heap bytes held for an incomplete request.
+  std::size_t bytes_held() const;
   // After feed() gave true; the parser is then ready for the next request.
   Request take();
 
  private:
   struct State;
+  Result<void, Refusal> read_head();
+  bool feed_body(std::string_view& in);
+  Result<bool, Refusal> feed_chunks(std::string_view& in);
+
   ParserLimits limits_;
   std::unique_ptr<State> state_;
 };

@@ -90,6 +90,23 @@ TEST_CASE("what is not HTTP/1.1 is refused at once") {
   }
 }
 
+TEST_CASE("chunks are read however they are cut, with extensions and trailers, and broken ones are refused") {
+  const std::string head = "POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n";
+  for (const std::size_t piece : {1, 3, 1000}) {
+    CAPTURE(piece);
+    const Outcome good = parse(head + "3;a=b\r\nabc\r\n0A \r\n0123456789\r\n0;x=y\r\nT: r\r\nU: s\r\n\r\n" + kGet, piece);
+    REQUIRE(good.requests.size() == 2);
+    CHECK(good.requests[0].body == "abc0123456789");
+    for (const char* bad : {"3\r\nabcd\r\n", "3\nabc\r\n", "\r\n", "-1\r\n", "3x\r\n", "0\r\nno colon\r\n\r\n", "0\r\nabc\r\n0;x=y\r\nd\r\n\r\n"}) {
+      CAPTURE(bad);
+      CHECK(parse(head + bad, piece).refused == 400);
+    }
+    CHECK(parse(head + "3;" + std::string(5000, 'x'), piece).refused == 400);
+    CHECK(parse(head + "fffffffffffffffff\r\n", piece).refused == 413);
+  }
+  CHECK(parse("POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: gzip\r\n\r\n").refused == 400);
+}
+
 TEST_CASE("a client that waits for 100 Continue is noticed once") {
   RequestParser parser({});
   std::string_view in = "POST / HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n";
