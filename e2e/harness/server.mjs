@@ -67,7 +67,7 @@ export const secondsFromNow = (seconds) => Math.floor(Date.now() / 1000) + secon
 // match no tenant are refused. A `dataDir` that is given outlives the server.
 // otherTenants: {name: {secret, columns}}, where columns are values to set in its row of the store.
 export async function startServer({
-  workers = 1,
+  workers = Number(process.env.RT_TEST_WORKERS ?? 1),
   env = {},
   args = [],
   dataDir,
