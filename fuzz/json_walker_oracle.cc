@@ -9,9 +9,7 @@
 
 namespace {
 
-bool read_exactly(char* into, std::size_t bytes) {
-  return std::fread(into, 1, bytes, stdin) == bytes;
-}
+bool read_exactly(char* into, std::size_t bytes) { return std::fread(into, 1, bytes, stdin) == bytes; }
 
 bool read_text(std::string& text) {
   unsigned char length[4];

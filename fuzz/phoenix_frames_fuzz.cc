@@ -29,7 +29,8 @@ void check(const phoenix::ClientMessage& m, phoenix::Version version) {
   }
   // Its envelope comes back in replies: they must decode to the same refs and topic.
   if (!m.topic) return;
-  const std::string reply = phoenix::encode(version, {.join_ref = m.join_ref, .ref = m.ref, .topic = *m.topic, .event = "phx_reply"});
+  const std::string reply =
+      phoenix::encode(version, {.join_ref = m.join_ref, .ref = m.ref, .topic = *m.topic, .event = "phx_reply"});
   const std::string topic(*m.topic), ref(m.ref);
   phoenix::Decoder decoder;
   const auto back = decoder.decode(version, ws::Opcode::kText, text_of(reply));

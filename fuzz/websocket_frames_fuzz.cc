@@ -32,7 +32,8 @@ std::string read(std::string stream, const rt::ws::ReaderLimits& limits, NextPie
       RT_CHECK(step.payload.size() <= limits.message_bytes_max || step.kind != Step::Kind::kMessage);
       if (step.kind != Step::Kind::kMessage) RT_CHECK(step.payload.size() <= rt::ws::kControlPayloadBytesMax);
       if (step.kind == Step::Kind::kClose) (void)rt::ws::parse_close_payload(step.payload);
-      if (step.kind == Step::Kind::kMessage && step.opcode == rt::ws::Opcode::kText && limits.text == rt::ws::TextCheck::kUtf8) {
+      if (step.kind == Step::Kind::kMessage && step.opcode == rt::ws::Opcode::kText &&
+          limits.text == rt::ws::TextCheck::kUtf8) {
         RT_CHECK(rt::is_valid_utf8(step.payload));
       }
       seen += std::to_string(step.payload.size()) + ':';
@@ -48,8 +49,9 @@ std::string read(std::string stream, const rt::ws::ReaderLimits& limits, NextPie
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 9) return 0;
-  const rt::ws::ReaderLimits limits{.message_bytes_max = std::size_t{100} << (data[0] % 8),
-                                    .text = (data[0] & 0x80) != 0 ? rt::ws::TextCheck::kUtf8 : rt::ws::TextCheck::kNone};
+  const rt::ws::ReaderLimits limits{
+      .message_bytes_max = std::size_t{100} << (data[0] % 8),
+      .text = (data[0] & 0x80) != 0 ? rt::ws::TextCheck::kUtf8 : rt::ws::TextCheck::kNone};
   std::seed_seq seed(data + 1, data + 9);
   std::minstd_rand random(seed);
   const std::string stream(reinterpret_cast<const char*>(data + 9), size - 9);

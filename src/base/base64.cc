@@ -28,7 +28,8 @@ std::string encode(std::string_view bytes, std::string_view alphabet) {
 constexpr auto kUrlSafeValues = [] {
   std::array<std::int8_t, 256> values{};
   values.fill(-1);
-  for (std::size_t i = 0; i < kUrlSafe.size(); ++i) values[static_cast<unsigned char>(kUrlSafe[i])] = static_cast<std::int8_t>(i);
+  for (std::size_t i = 0; i < kUrlSafe.size(); ++i)
+    values[static_cast<unsigned char>(kUrlSafe[i])] = static_cast<std::int8_t>(i);
   return values;
 }();
 

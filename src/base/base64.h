@@ -10,8 +10,8 @@ namespace rt {
 std::string base64_encode(std::string_view bytes);
 std::string base64url_encode(std::string_view bytes);
 
-// Unpadded. nullopt: a foreign character, or a length that no text has (4n + 1). Stray low bits of the last character are
-// ignored, as most decoders do.
+// Unpadded. nullopt: a foreign character, or a length that no text has (4n + 1). Stray low bits of the last character
+// are ignored, as most decoders do.
 std::optional<std::string> base64url_decode(std::string_view text);
 
 }  // namespace rt

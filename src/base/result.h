@@ -10,7 +10,8 @@
 
 namespace rt {
 
-// For people: it ends up in a log line or on a terminal. Faults that decide what a peer is told have types of their own.
+// For people: it ends up in a log line or on a terminal. Faults that decide what a peer is told have types of their
+// own.
 struct Error {
   std::string message;
 };

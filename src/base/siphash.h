@@ -1,5 +1,5 @@
-// SipHash-1-3 (Aumasson and Bernstein, 2012; the variant that hash tables use): keyed, so that no client can choose topic
-// names that all fall into one bucket.
+// SipHash-1-3 (Aumasson and Bernstein, 2012; the variant that hash tables use): keyed, so that no client can choose
+// topic names that all fall into one bucket.
 #pragma once
 
 #include <cstdint>

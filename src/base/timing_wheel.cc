@@ -59,15 +59,19 @@ void TimingWheel::put(Deadline& deadline, int ring, std::uint64_t slot) {
   maybe_occupied_[ring] |= std::uint64_t{1} << slot;
 }
 
+void TimingWheel::take_all(Deadline& slot, Deadline& into) {
+  while (slot.next_ != &slot) {
+    Deadline& deadline = *slot.next_;
+    deadline.unlink();
+    deadline.link_before(into);
+  }
+}
+
 // Deals the slot of an outer ring that has come up to the inner rings.
 void TimingWheel::cascade(int ring) {
   Head due;
   Deadline& slot = slots_[ring][(tick_ >> (6 * ring)) % kSlots];
-  while (slot.next_ != &slot) {
-    Deadline& deadline = *slot.next_;
-    deadline.unlink();
-    deadline.link_before(due);
-  }
+  take_all(slot, due);
   while (due.next_ != &due) {
     Deadline& deadline = *due.next_;
     deadline.unlink();
@@ -82,11 +86,7 @@ void TimingWheel::cascade(int ring) {
 void TimingWheel::fire(Deadline& slot) {
   // Callbacks may add to this very slot one turn later, so the due ones are taken out first.
   Head due;
-  while (slot.next_ != &slot) {
-    Deadline& deadline = *slot.next_;
-    deadline.unlink();
-    deadline.link_before(due);
-  }
+  take_all(slot, due);
   while (due.next_ != &due) {
     Deadline& deadline = *due.next_;
     deadline.unlink();

@@ -1,8 +1,8 @@
 // Deadlines: tens of thousands of timers of one thread, at the price of a linked-list node each.
 //
-// A hierarchical timing wheel (Varghese and Lauck, 1987): six rings of 64 slots, the first with ticks of 8 ms. Setting and
-// cancelling cost O(1); a deadline fires at its time or up to one tick later, never earlier. The wheel reads no clock: its
-// owner calls advance() with the time and sleeps until next_due().
+// A hierarchical timing wheel (Varghese and Lauck, 1987): six rings of 64 slots, the first with ticks of 8 ms. Setting
+// and cancelling cost O(1); a deadline fires at its time or up to one tick later, never earlier. The wheel reads no
+// clock: its owner calls advance() with the time and sleeps until next_due().
 #pragma once
 
 #include <array>
@@ -15,8 +15,8 @@ namespace rt {
 
 class TimingWheel;
 
-// A timer that its owner holds as a member. The destructor takes it out of the wheel, so it never fires for a dead owner.
-// The wheel must outlive it. Not thread-safe: wheel, deadlines and callbacks belong to one thread.
+// A timer that its owner holds as a member. The destructor takes it out of the wheel, so it never fires for a dead
+// owner. The wheel must outlive it. Not thread-safe: wheel, deadlines and callbacks belong to one thread.
 class Deadline {
  public:
   using OnExpired = void (*)(void* owner);
@@ -55,7 +55,8 @@ class TimingWheel {
   // Fires everything due at `now`. Callbacks may set, cancel and destroy any deadline, their own included.
   void advance(Time now);
 
-  // No deadline fires before this time; nullopt: there is none. A far deadline may be announced early (a ring to be unrolled).
+  // No deadline fires before this time; nullopt: there is none. A far deadline may be announced early (a ring to be
+  // unrolled).
   std::optional<Time> next_due() const;
 
  private:
@@ -71,6 +72,7 @@ class TimingWheel {
   void insert(Deadline& deadline);
   void put(Deadline& deadline, int ring, std::uint64_t slot);
   std::uint64_t tick_of(Time at) const;
+  static void take_all(Deadline& slot, Deadline& into);
   void cascade(int ring);
   void fire(Deadline& slot);
 

@@ -14,7 +14,8 @@ namespace {
 struct Alarm {
   Time* now;
   std::vector<Time> rung;
-  Deadline deadline{[](void* self) { static_cast<Alarm*>(self)->rung.push_back(*static_cast<Alarm*>(self)->now); }, this};
+  Deadline deadline{[](void* self) { static_cast<Alarm*>(self)->rung.push_back(*static_cast<Alarm*>(self)->now); },
+                    this};
   explicit Alarm(Time& clock) : now(&clock) {}
 };
 

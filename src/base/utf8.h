@@ -7,8 +7,8 @@
 
 namespace rt {
 
-// Validates a text that arrives in pieces. It refuses at the first byte that no continuation could make valid, so a peer
-// that sends rubbish is told before it has sent all of it.
+// Validates a text that arrives in pieces. It refuses at the first byte that no continuation could make valid, so a
+// peer that sends rubbish is told before it has sent all of it.
 class Utf8Validator {
  public:
   // False: invalid, and it stays so.
@@ -18,8 +18,8 @@ class Utf8Validator {
 
  private:
   bool valid_ = true;
-  std::uint8_t missing_ = 0;        // continuation bytes still to come
-  std::uint8_t next_min_ = 0x80;    // bounds of the next one: the second byte of a sequence is restricted
+  std::uint8_t missing_ = 0;      // continuation bytes still to come
+  std::uint8_t next_min_ = 0x80;  // bounds of the next one: the second byte of a sequence is restricted
   std::uint8_t next_max_ = 0xbf;
 };
 

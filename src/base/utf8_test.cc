@@ -5,7 +5,9 @@
 namespace rt {
 namespace {
 
-TEST_CASE("every Unicode character is accepted and nothing else: surrogates, overlong forms and what lies above are refused") {
+TEST_CASE(
+    "every Unicode character is accepted and nothing else: surrogates, overlong forms and what lies above are "
+    "refused") {
   for (std::uint32_t c = 0; c <= 0x10ffff; c += (c < 0x3000 ? 1 : 61)) {
     if (c >= 0xd800 && c <= 0xdfff) continue;
     std::string text;
@@ -13,9 +15,9 @@ TEST_CASE("every Unicode character is accepted and nothing else: surrogates, ove
     REQUIRE(is_valid_utf8(text));
     for (std::size_t cut = 1; cut < text.size(); ++cut) REQUIRE(!is_valid_utf8(text.substr(0, cut)));
   }
-  for (const char* bad : {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf",
-                          "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xfe", "a\xc3", "\xc3(",
-                          "12345678\xe2\x28\xa1"}) {
+  for (const char* bad :
+       {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf",
+        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xfe", "a\xc3", "\xc3(", "12345678\xe2\x28\xa1"}) {
     CHECK(!is_valid_utf8(bad));
   }
 }

@@ -1,7 +1,7 @@
 // The configuration: every setting by name, read once at boot from the environment, with command-line flags over it.
 //
-// Text is parsed and cross-checked here and nowhere else; below, each part takes its own struct. A bad value is an error that
-// names the variable, the value and what to do.
+// Text is parsed and cross-checked here and nowhere else; below, each part takes its own struct. A bad value is an
+// error that names the variable, the value and what to do.
 #pragma once
 
 #include <chrono>
@@ -41,8 +41,8 @@ struct Config {
   std::chrono::milliseconds socket_idle_timeout{60'000};
   std::size_t send_queue_bytes_max = 16 * 1024 * 1024;
   std::chrono::milliseconds send_blocked_timeout{30'000};
-  std::size_t worker_send_queue_bytes_max = std::size_t{1} << 30;   // per worker, all queues together
-  std::size_t worker_receive_bytes_max = std::size_t{1} << 29;      // per worker, all incomplete messages together
+  std::size_t worker_send_queue_bytes_max = std::size_t{1} << 30;  // per worker, all queues together
+  std::size_t worker_receive_bytes_max = std::size_t{1} << 29;     // per worker, all incomplete messages together
   std::chrono::milliseconds no_channel_timeout{600'000};
   std::chrono::milliseconds connect_error_backoff{2'000};
   std::chrono::milliseconds channel_error_backoff{5'000};

@@ -32,9 +32,7 @@ std::string error_of(const Variables& variables, const Arguments& arguments = {}
   return parsed ? "" : parsed.error().message;
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 // Every integer of the specification.
 const std::vector<std::string> kIntegers = {"PORT",

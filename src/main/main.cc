@@ -13,14 +13,13 @@
 
 namespace {
 
-constexpr const char kUsage[] =
-    "Datafuse Realtime " RT_VERSION
-    "\n\n"
-    "usage: realtime <command> [options]\n\n"
-    "  serve    run the server\n"
-    "  token    print a JWT signed with the tenant's or the metrics secret\n"
-    "  version  print the version\n\n"
-    "`realtime <command> --help` lists the options of a command.\n";
+constexpr const char kUsage[] = "Datafuse Realtime " RT_VERSION
+                                "\n\n"
+                                "usage: realtime <command> [options]\n\n"
+                                "  serve    run the server\n"
+                                "  token    print a JWT signed with the tenant's or the metrics secret\n"
+                                "  version  print the version\n\n"
+                                "`realtime <command> --help` lists the options of a command.\n";
 
 int run_serve(const std::vector<std::string>& arguments) {
   auto parsed = rt::app::parse_config(arguments, rt::app::process_environment());

@@ -35,7 +35,8 @@ class Writer {
     out_.metric(name, MetricType::kCounter, help);
     out_.sample(sum(member));
   }
-  void each_worker(std::string_view name, MetricType type, std::string_view help, const std::function<std::int64_t(std::size_t)>& value) {
+  void each_worker(std::string_view name, MetricType type, std::string_view help,
+                   const std::function<std::int64_t(std::size_t)>& value) {
     out_.metric(name, type, help);
     for (std::size_t i = 0; i < node_.workers.size(); ++i) out_.sample(value(i), {{"worker", std::to_string(i)}});
   }
@@ -88,11 +89,16 @@ std::string scrape(const NodeParts& node) {
   writer.counter("realtime_channel_global_output_bytes", "Bytes written to sockets.", &WorkerCounters::bytes_out);
   writer.counter("realtime_http_requests_total", "HTTP requests, handshakes included.", &WorkerCounters::requests);
   writer.counter("realtime_published_total", "Broadcasts accepted from clients.", &ShardCounters::published);
-  writer.counter("realtime_deliveries_total", "Broadcasts put into the queues of subscribers.", &ShardCounters::deliveries);
-  writer.counter("realtime_malformed_frames_total", "Frames dropped because they are no messages.", &ShardCounters::malformed_frames);
-  writer.counter("realtime_handshakes_refused_total", "WebSocket handshakes refused after the back-off.", &ShardCounters::handshakes_refused);
-  writer.counter("realtime_protocol_violations_total", "Connections closed with 1002, 1007 or 1009.", &WorkerCounters::protocol_violations);
-  writer.counter("realtime_receive_cap_closes_total", "Connections closed because incomplete messages held too much memory.",
+  writer.counter("realtime_deliveries_total", "Broadcasts put into the queues of subscribers.",
+                 &ShardCounters::deliveries);
+  writer.counter("realtime_malformed_frames_total", "Frames dropped because they are no messages.",
+                 &ShardCounters::malformed_frames);
+  writer.counter("realtime_handshakes_refused_total", "WebSocket handshakes refused after the back-off.",
+                 &ShardCounters::handshakes_refused);
+  writer.counter("realtime_protocol_violations_total", "Connections closed with 1002, 1007 or 1009.",
+                 &WorkerCounters::protocol_violations);
+  writer.counter("realtime_receive_cap_closes_total",
+                 "Connections closed because incomplete messages held too much memory.",
                  &WorkerCounters::receive_cap_closes);
   write_drops(out, writer);
   write_log_drops(out, node, writer);

@@ -35,9 +35,7 @@ tl::unexpected<Error> failed(std::string_view doing, const std::string& path) {
   return fail(std::string(doing) + " " + path + ": " + std::strerror(errno));
 }
 
-std::string path_of(const std::string& data_dir, const SecretName& name) {
-  return data_dir + "/" + name.file;
-}
+std::string path_of(const std::string& data_dir, const SecretName& name) { return data_dir + "/" + name.file; }
 
 bool write_and_sync(int fd, std::string_view text) {
   while (!text.empty()) {

@@ -35,10 +35,12 @@ namespace asio = boost::asio;
 Result<int> lock_data_dir(const std::string& data_dir) {
   const std::string path = data_dir + "/lock";
   const int fd = open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-  if (fd < 0) return fail("cannot open " + path + ": make the data directory writable, or choose another with --data-dir");
+  if (fd < 0)
+    return fail("cannot open " + path + ": make the data directory writable, or choose another with --data-dir");
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     close(fd);
-    return fail("another server uses the data directory " + data_dir + ": stop it, or choose another directory with --data-dir");
+    return fail("another server uses the data directory " + data_dir +
+                ": stop it, or choose another directory with --data-dir");
   }
   return fd;
 }
@@ -47,7 +49,8 @@ Result<void> raise_open_files(const Config& config) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = config.open_files_max ? std::min<rlim_t>(*config.open_files_max, limit.rlim_max) : limit.rlim_max;
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return fail("cannot set RLIMIT_NOFILE to " + std::to_string(limit.rlim_cur));
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+    return fail("cannot set RLIMIT_NOFILE to " + std::to_string(limit.rlim_cur));
   return {};
 }
 
@@ -66,7 +69,8 @@ Result<std::unique_ptr<tenancy::Directory>> load_tenants(const Config& config, R
   auto store = store::open_sqlite_store(config.data_dir + "/control.sqlite");
   if (!store) return tl::make_unexpected(store.error());
   if (config.seed_self_host) {
-    if (const auto ok = (*store)->upsert_tenant(seeded_tenant(config, random)); !ok) return fail(ok.error(), "seeding the tenant");
+    if (const auto ok = (*store)->upsert_tenant(seeded_tenant(config, random)); !ok)
+      return fail(ok.error(), "seeding the tenant");
   }
   return tenancy::Directory::load(**store);
 }
@@ -91,15 +95,19 @@ realtime::NodeConfig node_config(const Config& config) {
   out.channels.replication_ready_timeout = config.replication_ready_timeout;
   out.connect_error_backoff = config.connect_error_backoff;
   out.no_channel_timeout = config.no_channel_timeout;
-  for (const ClaimExpectation& one : config.claim_validators) out.claim_validators.push_back({one.claim, one.expected_json});
+  for (const ClaimExpectation& one : config.claim_validators)
+    out.claim_validators.push_back({one.claim, one.expected_json});
   return out;
 }
 
 net::Family family(IpVersion version) {
   switch (version) {
-    case IpVersion::kV4: return net::Family::kV4;
-    case IpVersion::kV6: return net::Family::kV6;
-    case IpVersion::kAny: break;
+    case IpVersion::kV4:
+      return net::Family::kV4;
+    case IpVersion::kV6:
+      return net::Family::kV6;
+    case IpVersion::kAny:
+      break;
   }
   return net::Family::kAny;
 }
@@ -132,8 +140,16 @@ class CallMail final : public net::Mail {
 // From the first signal to the end of the process.
 class Lifecycle {
  public:
-  Lifecycle(const Config& config, asio::io_context& io, net::Listener& listener, realtime::Node& node, std::vector<Lane>& lanes)
-      : config_(config), io_(io), listener_(listener), node_(node), lanes_(lanes), signals_(io, SIGTERM, SIGINT, SIGHUP), timer_(io), poll_(io) {
+  Lifecycle(const Config& config, asio::io_context& io, net::Listener& listener, realtime::Node& node,
+            std::vector<Lane>& lanes)
+      : config_(config),
+        io_(io),
+        listener_(listener),
+        node_(node),
+        lanes_(lanes),
+        signals_(io, SIGTERM, SIGINT, SIGHUP),
+        timer_(io),
+        poll_(io) {
     wait_for_signal();
   }
 
@@ -158,7 +174,8 @@ class Lifecycle {
   }
 
   void begin_drain() {
-    node_.log.info("draining: joins are refused, sockets are closed after " + std::to_string(config_.drain_delay.count()) + " ms");
+    node_.log.info("draining: joins are refused, sockets are closed after " +
+                   std::to_string(config_.drain_delay.count()) + " ms");
     node_.draining.store(true);
     drain_until_ = std::chrono::steady_clock::now() + config_.drain_timeout;
     timer_.expires_after(config_.drain_delay);
@@ -188,7 +205,9 @@ class Lifecycle {
     });
   }
 
-  static void on_worker(Lane& lane, std::function<void()> call) { lane.worker->post(std::make_unique<CallMail>(std::move(call))); }
+  static void on_worker(Lane& lane, std::function<void()> call) {
+    lane.worker->post(std::make_unique<CallMail>(std::move(call)));
+  }
 
   const Config& config_;
   asio::io_context& io_;
@@ -222,7 +241,8 @@ int serve(Config config) {
   auto directory = load_tenants(config, random);
   if (!directory) return failed(directory.error());
 
-  realtime::LiveTenants tenants([&directory](std::string_view name) { return (*directory)->find(name); }, config.default_tenant);
+  realtime::LiveTenants tenants([&directory](std::string_view name) { return (*directory)->find(name); },
+                                config.default_tenant);
   realtime::Node node(node_config(config), HashKey{random.next(), random.next()}, tenants, **log);
   NodeParts parts{.connections_max = config.connections_max,
                   .node_name = config.app_name + "@127.0.0.1",
@@ -232,7 +252,8 @@ int serve(Config config) {
   Routes routes({.metrics_secret = *config.metrics_jwt_secret, .debug_echo = config.debug_echo}, node, clock, obstacles,
                 [&parts] { return scrape(parts); });
 
-  const int workers = config.workers > 0 ? config.workers : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  const int workers =
+      config.workers > 0 ? config.workers : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
   std::vector<Lane> lanes(static_cast<std::size_t>(workers));
   std::vector<net::Worker*> all_workers;
   for (int i = 0; i < workers; ++i) {
@@ -262,8 +283,8 @@ int serve(Config config) {
   int exit_code = 0;
   {
     Lifecycle lifecycle(config, io, **listener, node, lanes);
-    (*log)->info("listening on port " + std::to_string((*listener)->port()) + ", " + std::to_string(workers) + " workers, " +
-                 std::to_string((*directory)->size()) + " tenants, sending with sendmsg");
+    (*log)->info("listening on port " + std::to_string((*listener)->port()) + ", " + std::to_string(workers) +
+                 " workers, " + std::to_string((*directory)->size()) + " tenants, sending with sendmsg");
     if (!config.ready_file.empty()) {
       if (const auto ok = write_ready_file(config.ready_file, (*listener)->port()); !ok) {
         exit_code = failed(ok.error());

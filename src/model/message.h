@@ -1,4 +1,5 @@
-// A message on its way from one publisher to all subscribers of a topic: immutable once published, shared by all workers.
+// A message on its way from one publisher to all subscribers of a topic: immutable once published, shared by all
+// workers.
 #pragma once
 
 #include <cstdint>

@@ -21,8 +21,8 @@ struct TenantRecord {
   std::string id;           // UUID text
   std::string external_id;  // the name by which hosts select it
   std::string name;
-  std::string jwt_secret;                 // plain text, for HS256, HS384 and HS512; never logged
-  std::optional<std::string> jwt_jwks;    // JSON text `{"keys":[...]}`
+  std::string jwt_secret;               // plain text, for HS256, HS384 and HS512; never logged
+  std::optional<std::string> jwt_jwks;  // JSON text `{"keys":[...]}`
   TenantLimits limits;
   bool suspended = false;
   bool private_only = false;

@@ -25,9 +25,9 @@ struct Token {
 using TokenRef = std::shared_ptr<const Token>;
 
 enum class TokenFaultKind {
-  kMalformed,         // not three parts, or the claims are not JSON
-  kNoKey,             // no key for its algorithm
-  kNoKeyForKid,       // no key for its `kid`
+  kMalformed,    // not three parts, or the claims are not JSON
+  kNoKey,        // no key for its algorithm
+  kNoKeyForKid,  // no key for its `kid`
   kBadSignature,
   kExpired,
   kMissingClaims,     // `role` or `exp`

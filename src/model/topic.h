@@ -1,7 +1,7 @@
 // Topics: the names messages are sent to.
 //
-// On the wire a topic is `realtime:` and a sub-topic. Inside, a sub-topic belongs to a tenant, and a private and a public
-// channel of one name are two unrelated topics: all three parts are the key, and nothing ever meets across keys.
+// On the wire a topic is `realtime:` and a sub-topic. Inside, a sub-topic belongs to a tenant, and a private and a
+// public channel of one name are two unrelated topics: all three parts are the key, and nothing ever meets across keys.
 #pragma once
 
 #include <cstdint>

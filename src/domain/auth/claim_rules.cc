@@ -18,9 +18,7 @@ constexpr UnixSeconds kExpiryMin = -(UnixSeconds{1} << 53);
 
 using Outcome = Result<void, TokenFault>;
 
-bool is_integer(json::Value number) {
-  return number.text().find_first_of(".eE") == std::string_view::npos;
-}
+bool is_integer(json::Value number) { return number.text().find_first_of(".eE") == std::string_view::npos; }
 
 // `time` is a number. Rounded half away from zero, and clamped.
 UnixSeconds seconds(json::Value time) {

@@ -8,9 +8,7 @@
 
 namespace rt::auth {
 
-inline tl::unexpected<TokenFault> fault(TokenFaultKind kind) {
-  return tl::make_unexpected(TokenFault{kind, 0, {}});
-}
+inline tl::unexpected<TokenFault> fault(TokenFaultKind kind) { return tl::make_unexpected(TokenFault{kind, 0, {}}); }
 
 inline tl::unexpected<TokenFault> expired(std::int64_t seconds_ago) {
   return tl::make_unexpected(TokenFault{TokenFaultKind::kExpired, seconds_ago, {}});

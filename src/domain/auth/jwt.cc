@@ -15,9 +15,7 @@ namespace {
 
 constexpr std::size_t kTokenBytesMax = 64 * 1024;
 
-bool is_white_space(char c) {
-  return c == ' ' || (c >= '\t' && c <= '\r');
-}
+bool is_white_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 // The three parts of a token in compact form (RFC 7515 7.1), still in base64url.
 struct Parts {

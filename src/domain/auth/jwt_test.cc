@@ -12,9 +12,7 @@
 namespace rt {
 
 // So that a failed comparison can be read.
-std::ostream& operator<<(std::ostream& out, TokenFaultKind kind) {
-  return out << "fault " << static_cast<int>(kind);
-}
+std::ostream& operator<<(std::ostream& out, TokenFaultKind kind) { return out << "fault " << static_cast<int>(kind); }
 
 }  // namespace rt
 
@@ -31,22 +29,16 @@ std::string sign(std::string_view header, std::string_view claims, HmacHash hash
   return text + "." + base64url_encode(hmac(hash, kSecret, text));
 }
 
-std::string token_of(std::string_view claims) {
-  return sign(kHeader, claims);
-}
+std::string token_of(std::string_view claims) { return sign(kHeader, claims); }
 
 // `"role":"r","exp":<in the future>` and more.
 std::string token_with(const std::string& member) {
   return token_of(R"({"role":"r","exp":1800000060,)" + member + "}");
 }
 
-std::string token_with_exp(const std::string& exp) {
-  return token_of(R"({"role":"r","exp":)" + exp + "}");
-}
+std::string token_with_exp(const std::string& exp) { return token_of(R"({"role":"r","exp":)" + exp + "}"); }
 
-Result<Claims, TokenFault> verified(std::string_view token) {
-  return verify(token, {.secret = kSecret}, kNow);
-}
+Result<Claims, TokenFault> verified(std::string_view token) { return verify(token, {.secret = kSecret}, kNow); }
 
 // nullopt: the token is good.
 std::optional<TokenFaultKind> fault_of(std::string_view token) {

@@ -16,13 +16,16 @@ constexpr std::string_view kUnmatched = R"({"reason":"unmatched topic"})";
 
 Channel::Channel(ChannelSet& owner, TopicTable& topics, const TopicKey& key, SocketId socket, phoenix::Version version)
     : set(owner),
-      deadline([](void* channel) { static_cast<Channel*>(channel)->set.on_channel_due(*static_cast<Channel*>(channel)); }, this),
+      deadline(
+          [](void* channel) { static_cast<Channel*>(channel)->set.on_channel_due(*static_cast<Channel*>(channel)); },
+          this),
       seat(topics, key, socket, version) {}
 
 Refusal::Refusal(ChannelSet& owner, std::string name)
     : set(owner),
       topic(std::move(name)),
-      due([](void* refusal) { static_cast<Refusal*>(refusal)->set.on_refusal_due(*static_cast<Refusal*>(refusal)); }, this) {}
+      due([](void* refusal) { static_cast<Refusal*>(refusal)->set.on_refusal_due(*static_cast<Refusal*>(refusal)); },
+          this) {}
 
 ChannelSet::ChannelSet(ChannelHost& host, SocketId socket, phoenix::Version version, TokenRef connection_token)
     : host_(host),
@@ -37,7 +40,10 @@ ChannelSet::~ChannelSet() = default;
 void ChannelSet::handle(ws::Opcode opcode, std::string_view frame, Actions& out) {
   const auto message = decoder_.decode(version_, opcode, frame);
   if (!message) {
-    out.push_back(LogLine{LogLevel::kError, "MalformedWebSocketMessage", {}, "dropped a frame that is not a message of this protocol version"});
+    out.push_back(LogLine{LogLevel::kError,
+                          "MalformedWebSocketMessage",
+                          {},
+                          "dropped a frame that is not a message of this protocol version"});
     return;
   }
   frame_ = frame;
@@ -56,7 +62,8 @@ void ChannelSet::route(const Message& message, Actions& out) {
 }
 
 void ChannelSet::on_unjoined(const Message& message, Actions& out) {
-  if (message.topic == "phoenix" && message.event == "heartbeat") return reply(phoenix::kNull, message, "ok", "{}", out);
+  if (message.topic == "phoenix" && message.event == "heartbeat")
+    return reply(phoenix::kNull, message, "ok", "{}", out);
   if (message.event == "phx_leave") return reply(message.join_ref, message, "ok", "{}", out);
   reply(phoenix::kNull, message, "error", kUnmatched, out);
 }
@@ -67,7 +74,8 @@ void ChannelSet::on_joined(Channel& channel, const Message& message, Actions& ou
   if (message.event == "presence") return presence(channel, message, out);
   if (message.event == "access_token") return refresh_token(channel, message, out);
   if (message.event == "phx_leave") return leave(channel, message, out);
-  out.push_back(LogLine{LogLevel::kInfo, "UnknownEvent", channel.topic(), "ignored an event that channels do not know"});
+  out.push_back(
+      LogLine{LogLevel::kInfo, "UnknownEvent", channel.topic(), "ignored an event that channels do not know"});
 }
 
 void ChannelSet::leave(Channel& channel, const Message& message, Actions& out) {
@@ -85,8 +93,8 @@ void ChannelSet::presence(Channel& channel, const Message& message, Actions& out
   reply(channel.join_ref, message, is_opaque ? "ok" : "error", "{}", out);
 }
 
-void ChannelSet::reply(std::string_view join_ref, const Message& message, std::string_view status, std::string_view response,
-                       Actions& out) {
+void ChannelSet::reply(std::string_view join_ref, const Message& message, std::string_view status,
+                       std::string_view response, Actions& out) {
   std::string payload = "{\"status\":\"";
   payload.append(status).append("\",\"response\":").append(response).append("}");
   send({.join_ref = join_ref,
@@ -104,8 +112,8 @@ void ChannelSet::send(const phoenix::ServerMessage& message, Actions& out) {
 
 // The sequence by which the server ends a channel: why, then the close.
 void ChannelSet::shut_down(Channel& channel, std::string_view reason, Actions& out) {
-  const std::string payload = R"({"extension":"system","status":"error","message":)" + json::quoted(reason) + ",\"channel\":" +
-                              json::quoted(channel.sub_topic()) + "}";
+  const std::string payload = R"({"extension":"system","status":"error","message":)" + json::quoted(reason) +
+                              ",\"channel\":" + json::quoted(channel.sub_topic()) + "}";
   send({.join_ref = channel.join_ref, .topic = channel.topic(), .event = "system", .payload = payload}, out);
   out.push_back(SendFrame{close_frame_of(channel)});
   out.push_back(LogLine{LogLevel::kWarning, "ChannelShutdown", channel.topic(), std::string(reason)});
@@ -174,8 +182,8 @@ void ChannelSet::answer(std::unique_ptr<Refusal> refusal, Actions& out) {
 }
 
 void ChannelSet::answer_refusals(Actions& out) {
-  // What waits behind a refusal may be a join that is refused in its turn, so this goes on until nothing waits; each round
-  // works off at least one frame of each topic.
+  // What waits behind a refusal may be a join that is refused in its turn, so this goes on until nothing waits; each
+  // round works off at least one frame of each topic.
   while (!refusals_.empty()) {
     std::vector<std::unique_ptr<Refusal>> waiting;
     for (auto& [topic, refusal] : refusals_) waiting.push_back(std::move(refusal));

@@ -1,7 +1,7 @@
 // The channels of one socket: what each frame of the client leads to.
 //
-// protocol.md 3 to 5 and 8 in code: which event does what on which topic, what is answered with which ref, in which order.
-// No I/O and no clock; answers, messages and log lines are returned as actions. It lives on its worker's thread.
+// protocol.md 3 to 5 and 8 in code: which event does what on which topic, what is answered with which ref, in which
+// order. No I/O and no clock; answers, messages and log lines are returned as actions. It lives on its worker's thread.
 #pragma once
 
 #include <memory>
@@ -64,7 +64,8 @@ class ChannelSet {
   void on_joined(Channel& channel, const Message& message, Actions& out);
   void leave(Channel& channel, const Message& message, Actions& out);
   void presence(Channel& channel, const Message& message, Actions& out);
-  void reply(std::string_view join_ref, const Message& message, std::string_view status, std::string_view response, Actions& out);
+  void reply(std::string_view join_ref, const Message& message, std::string_view status, std::string_view response,
+             Actions& out);
   void send(const phoenix::ServerMessage& message, Actions& out);
   void shut_down(Channel& channel, std::string_view reason, Actions& out);
   void remove(Channel& channel);
@@ -74,7 +75,8 @@ class ChannelSet {
 
   // joining.cc
   void join(const Message& message, Actions& out);
-  Result<std::unique_ptr<Channel>, JoinFault> try_join(const Message& message, std::string_view topic, std::string& echo, Actions& out);
+  Result<std::unique_ptr<Channel>, JoinFault> try_join(const Message& message, std::string_view topic,
+                                                       std::string& echo, Actions& out);
   Result<TokenRef, JoinFault> channel_token(const JoinRequest& request);
   void refuse_join(const Message& message, const JoinFault& fault, std::string close_of_replaced, Actions& out);
   std::string close_frame_of(const Channel& channel) const;

@@ -40,7 +40,8 @@ struct Socket : ChannelHost {
   }
   Result<void, TokenFault> confirm(const Token& token) override {
     if (token.claims.expires_at > unix_now()) return {};
-    return tl::make_unexpected(TokenFault{.kind = TokenFaultKind::kExpired, .expired_for_seconds = unix_now() - token.claims.expires_at});
+    return tl::make_unexpected(
+        TokenFault{.kind = TokenFaultKind::kExpired, .expired_for_seconds = unix_now() - token.claims.expires_at});
   }
   bool user_has_room() const override { return counted || has_room; }
   void count_user() override { counted = true; }
@@ -48,13 +49,15 @@ struct Socket : ChannelHost {
     for (Action& action : actions) {
       if (const auto* sent = std::get_if<SendFrame>(&action)) frames.push_back(payload_of(sent->frame));
       if (const auto* published = std::get_if<Publish>(&action)) {
-        frames.push_back("publish " + published->message.payload + (published->echo == Echo::kIncludeSender ? " to self too" : ""));
+        frames.push_back("publish " + published->message.payload +
+                         (published->echo == Echo::kIncludeSender ? " to self too" : ""));
       }
     }
   }
 
   TokenRef token(std::string text, UnixSeconds lifetime) {
-    return std::make_shared<const Token>(Token{std::move(text), {.role = "authenticated", .expires_at = unix_now() + lifetime}});
+    return std::make_shared<const Token>(
+        Token{std::move(text), {.role = "authenticated", .expires_at = unix_now() + lifetime}});
   }
   static std::string payload_of(std::string_view frame) {
     const auto length = static_cast<unsigned char>(frame[1]);
@@ -96,13 +99,16 @@ const std::string kJoin = R"(["1","1","realtime:a","phx_join",{"config":{}}])";
 const std::string kJoined = R"(["1","1","realtime:a","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}])";
 const std::string kClosed = R"(["1","1","realtime:a","phx_close",{}])";
 
-std::string bad_join(std::string ref) { return R"([")" + ref + R"(",")" + ref + R"(","realtime:a","phx_join",{"config":{},"access_token":"x"}])"; }
+std::string bad_join(std::string ref) {
+  return R"([")" + ref + R"(",")" + ref + R"(","realtime:a","phx_join",{"config":{},"access_token":"x"}])";
+}
 std::string bad_token(std::string ref) {
   return R"([")" + ref + R"(",")" + ref +
          R"(","realtime:a","phx_reply",{"status":"error","response":{"reason":"MalformedJWT: The token provided is not a valid JWT"}}])";
 }
 std::string system_error(std::string message) {
-  return R"(["1",null,"realtime:a","system",{"extension":"system","status":"error","message":")" + message + R"(","channel":"a"}])";
+  return R"(["1",null,"realtime:a","system",{"extension":"system","status":"error","message":")" + message +
+         R"(","channel":"a"}])";
 }
 
 TEST_CASE("a channel lives from join to leave, and a stale leave does not touch it") {
@@ -185,8 +191,10 @@ TEST_CASE("the first failing check of a join names the reason") {
   Socket s;
   CHECK(reason(s, R"(["1","1","realtime:","phx_join",null])") == "TopicNameRequired: You must provide a topic name");
   CHECK(reason(s, R"(["1","1","realtime:a","phx_join",[]])").starts_with("UnknownErrorOnChannel: "));
-  CHECK(reason(s, R"(["1","1","realtime:a","phx_join",{"access_token":"rounded"}])") == "InvalidJWTToken: Token expiration time is invalid");
-  CHECK(reason(s, R"(["1","1","realtime:a","phx_join",{"access_token":"forged"}])") == "JwtSignatureError: Failed to validate JWT signature");
+  CHECK(reason(s, R"(["1","1","realtime:a","phx_join",{"access_token":"rounded"}])") ==
+        "InvalidJWTToken: Token expiration time is invalid");
+  CHECK(reason(s, R"(["1","1","realtime:a","phx_join",{"access_token":"forged"}])") ==
+        "JwtSignatureError: Failed to validate JWT signature");
   CHECK(reason(s, R"(["1","1","realtime:a","phx_join",{"config":{"private":true}}])") ==
         "UnableToConnectToProject: Realtime was unable to connect to the project database");
   CHECK(reason(s, R"(["1","1","realtime:a","phx_join",{"config":{"broadcast":{"replay":null}}}])") ==
@@ -195,12 +203,14 @@ TEST_CASE("the first failing check of a join names the reason") {
   CHECK(reason(s, R"(["1","1","realtime:a","phx_join",{"config":{},"access_token":"x"}])") ==
         "PrivateOnly: This project only allows private channels");
   s.has_room = false;
-  CHECK(reason(s, R"(["1","1","realtime:a","phx_join",{"config":{"private":true}}])") == "ConnectionRateLimitReached: Too many connected users");
+  CHECK(reason(s, R"(["1","1","realtime:a","phx_join",{"config":{"private":true}}])") ==
+        "ConnectionRateLimitReached: Too many connected users");
   s.draining = true;
   CHECK(reason(s, kJoin) == "RealtimeRestarting: Realtime is restarting, please standby");
 }
 
-TEST_CASE("channels of a socket are limited, a replaced one does not count, and a refused one does until it is answered") {
+TEST_CASE(
+    "channels of a socket are limited, a replaced one does not count, and a refused one does until it is answered") {
   Socket socket;
   socket.record.limits.channels_per_client_max = 1;
   CHECK(socket.say(kJoin).size() == 1);
@@ -218,7 +228,8 @@ TEST_CASE("a broadcast is published as it came, before its acknowledgement") {
   Socket socket;
   socket.say(R"(["1","1","realtime:a","phx_join",{"config":{"broadcast":{"ack":true,"self":true}}}])");
   CHECK(socket.say(R"([null,"2","realtime:a","broadcast", {"x": 1.50} ])") ==
-        Frames{R"(publish {"x": 1.50} to self too)", R"(["1","2","realtime:a","phx_reply",{"status":"ok","response":{}}])"});
+        Frames{R"(publish {"x": 1.50} to self too)",
+               R"(["1","2","realtime:a","phx_reply",{"status":"ok","response":{}}])"});
   CHECK(socket.say(R"([null,"3","realtime:a","broadcast","text"])").empty());
   socket.record.limits.payload_kb_max = 0;
   const std::string big = std::string(500, 'b');
@@ -241,9 +252,9 @@ TEST_CASE("a channel ends with its token, and a refreshed one goes on") {
 
 TEST_CASE("a bad new token closes the channel, and what is no token changes nothing") {
   for (const auto& [token, message] : std::map<std::string, std::string>{{"x", "The token provided is not a valid JWT"},
-                                                                        {"", "The token provided is not a valid JWT"},
-                                                                        {"forged", ":signature_error"},
-                                                                        {"rounded", "0"}}) {
+                                                                         {"", "The token provided is not a valid JWT"},
+                                                                         {"forged", ":signature_error"},
+                                                                         {"rounded", "0"}}) {
     Socket socket;
     socket.say(kJoin);
     CHECK(socket.say(R"([null,"2","realtime:a","access_token",{"access_token":")" + token + R"("}])") ==
@@ -251,8 +262,8 @@ TEST_CASE("a bad new token closes the channel, and what is no token changes noth
   }
   Socket socket;
   socket.say(kJoin);
-  for (const char* payload : {"null", "{}", "[]", R"({"access_token":null})", R"({"access_token":5})", R"({"access_token":"sb_x"})",
-                              R"({"access_token":"good"})"}) {
+  for (const char* payload : {"null", "{}", "[]", R"({"access_token":null})", R"({"access_token":5})",
+                              R"({"access_token":"sb_x"})", R"({"access_token":"good"})"}) {
     CHECK(socket.say(R"([null,"2","realtime:a","access_token",)" + std::string(payload) + "]").empty());
   }
   CHECK(socket.set.channels() == 1);
@@ -260,8 +271,10 @@ TEST_CASE("a bad new token closes the channel, and what is no token changes noth
 
 TEST_CASE("version 1 has no join_ref in its frames, and a join without one leaves without one") {
   Socket socket(phoenix::Version::kV1);
-  CHECK(socket.say(R"({"topic":"realtime:a","event":"phx_join","payload":{"config":{}},"ref":7})") ==
-        Frames{R"({"topic":"realtime:a","event":"phx_reply","payload":{"status":"ok","response":{"postgres_changes":[]}},"ref":7})"});
+  CHECK(
+      socket.say(R"({"topic":"realtime:a","event":"phx_join","payload":{"config":{}},"ref":7})") ==
+      Frames{
+          R"({"topic":"realtime:a","event":"phx_reply","payload":{"status":"ok","response":{"postgres_changes":[]}},"ref":7})"});
   CHECK(socket.say(R"({"topic":"realtime:a","event":"phx_leave","payload":{},"ref":"8"})") ==
         Frames{R"({"topic":"realtime:a","event":"phx_reply","payload":{"status":"ok","response":{}},"ref":"8"})",
                R"({"topic":"realtime:a","event":"phx_close","payload":{},"ref":null})"});

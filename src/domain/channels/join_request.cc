@@ -52,16 +52,19 @@ bool Reader::flexible_boolean(const Value& parent, std::string_view name) {
   const auto value = parent.member(name);
   if (!value) return false;
   switch (value->type()) {
-    case Type::kTrue: return true;
+    case Type::kTrue:
+      return true;
     case Type::kFalse:
-    case Type::kNull: return false;
+    case Type::kNull:
+      return false;
     case Type::kString: {
       const std::string text = *value->string();
       if (equals_ignoring_case(text, "true")) return true;
       if (equals_ignoring_case(text, "false") || is_blank(text)) return false;
       break;
     }
-    default: break;
+    default:
+      break;
   }
   invalid(name);
   return false;

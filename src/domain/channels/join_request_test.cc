@@ -102,7 +102,8 @@ TEST_CASE("entries are echoed verbatim, in order, with ids that follow from thei
 TEST_CASE("a name of the old API tells schema, table and filter") {
   CHECK(implicit_change_entry("public") == R"({"schema":"public"})");
   CHECK(implicit_change_entry("public:todos") == R"({"schema":"public","table":"todos"})");
-  CHECK(implicit_change_entry("public:todos:id=eq.1:2") == R"({"schema":"public","table":"todos","filter":"id=eq.1:2"})");
+  CHECK(implicit_change_entry("public:todos:id=eq.1:2") ==
+        R"({"schema":"public","table":"todos","filter":"id=eq.1:2"})");
 }
 
 }  // namespace

@@ -13,19 +13,26 @@ constexpr std::string_view kNoDatabase = "Realtime was unable to connect to the 
 
 std::string_view code_of(TokenFaultKind kind) {
   switch (kind) {
-    case TokenFaultKind::kMalformed: return "MalformedJWT";
+    case TokenFaultKind::kMalformed:
+      return "MalformedJWT";
     case TokenFaultKind::kNoKey:
-    case TokenFaultKind::kNoKeyForKid: return "JwtSignerError";
-    case TokenFaultKind::kBadSignature: return "JwtSignatureError";
+    case TokenFaultKind::kNoKeyForKid:
+      return "JwtSignerError";
+    case TokenFaultKind::kBadSignature:
+      return "JwtSignatureError";
     case TokenFaultKind::kExpired:
-    case TokenFaultKind::kMissingClaims: return "InvalidJWTToken";
+    case TokenFaultKind::kMissingClaims:
+      return "InvalidJWTToken";
     case TokenFaultKind::kOther:
-    case TokenFaultKind::kMalformedPercent: break;
+    case TokenFaultKind::kMalformedPercent:
+      break;
   }
   return "UnknownErrorOnChannel";
 }
 
-std::string reason_of(std::string_view code, std::string_view text) { return std::string(code) + ": " + std::string(text); }
+std::string reason_of(std::string_view code, std::string_view text) {
+  return std::string(code) + ": " + std::string(text);
+}
 
 }  // namespace
 
@@ -37,8 +44,8 @@ std::string ChannelSet::close_frame_of(const Channel& channel) const {
 }
 
 std::size_t ChannelSet::held_slots() const {
-  return channels_.size() +
-         static_cast<std::size_t>(std::ranges::count_if(refusals_, [](const auto& entry) { return entry.second->holds_slot; }));
+  return channels_.size() + static_cast<std::size_t>(std::ranges::count_if(
+                                refusals_, [](const auto& entry) { return entry.second->holds_slot; }));
 }
 
 void ChannelSet::join(const Message& message, Actions& out) {
@@ -64,17 +71,19 @@ void ChannelSet::join(const Message& message, Actions& out) {
   reply(channel.recorded_join_ref, message, "ok", "{\"postgres_changes\":" + echo + "}", out);
   if (!close_of_replaced.empty()) out.push_back(SendFrame{std::move(close_of_replaced)});
   if (echo != "[]") {
-    // The subscription is always attempted; without a database there is nothing to subscribe to, and no use in trying again.
+    // The subscription is always attempted; without a database there is nothing to subscribe to, and no use in trying
+    // again.
     const std::string payload = R"({"extension":"postgres_changes","status":"error","message":)" +
-                                json::quoted("Unable to subscribe to changes: this project has no database") + ",\"channel\":" +
-                                json::quoted(channel.sub_topic()) + "}";
+                                json::quoted("Unable to subscribe to changes: this project has no database") +
+                                ",\"channel\":" + json::quoted(channel.sub_topic()) + "}";
     send({.join_ref = channel.join_ref, .topic = channel.topic(), .event = "system", .payload = payload}, out);
   }
   confirm_later(channel);
 }
 
-Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::try_join(const Message& message, std::string_view topic,
-                                                                            std::string& echo, Actions& out) {
+Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::try_join(const Message& message,
+                                                                             std::string_view topic, std::string& echo,
+                                                                             Actions& out) {
   const auto refuse = [](JoinFault fault) { return tl::make_unexpected(std::move(fault)); };
   const auto refuse_with = [&refuse](std::string_view code, std::string_view text) {
     return refuse({.code = code, .reason = reason_of(code, text)});
@@ -85,7 +94,8 @@ Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::try_join(con
   const auto request = payload != nullptr ? parse_join(*payload) : std::nullopt;
   if (!request) return refuse_with("UnknownErrorOnChannel", "the payload of a join must be a JSON object");
   if (!request->invalid_fields.empty()) {
-    out.push_back(LogLine{LogLevel::kError, "InvalidJoinPayload", std::string(topic), "took the default for: " + request->invalid_fields});
+    out.push_back(LogLine{LogLevel::kError, "InvalidJoinPayload", std::string(topic),
+                          "took the default for: " + request->invalid_fields});
   }
   if (host_.is_draining()) return refuse_with("RealtimeRestarting", "Realtime is restarting, please standby");
   if (host_.tenant().private_only && !request->is_private) {
@@ -104,14 +114,16 @@ Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::try_join(con
   const auto token = channel_token(*request);
   if (!token) return refuse_late(token.error());
   if (request->is_private) {
-    return refuse_late({.code = "UnableToConnectToProject", .reason = reason_of("UnableToConnectToProject", kNoDatabase)});
+    return refuse_late(
+        {.code = "UnableToConnectToProject", .reason = reason_of("UnableToConnectToProject", kNoDatabase)});
   }
   if (request->replay) {
     return refuse_late({.code = "UnableToReplayMessages",
                         .reason = reason_of("UnableToReplayMessages", "Replay is not allowed for public channels")});
   }
   if (!request->structural_fault.empty()) {
-    return refuse_late({.code = "UnknownErrorOnChannel", .reason = reason_of("UnknownErrorOnChannel", request->structural_fault)});
+    return refuse_late(
+        {.code = "UnknownErrorOnChannel", .reason = reason_of("UnknownErrorOnChannel", request->structural_fault)});
   }
 
   const TopicKey key{host_.tenant().external_id, Privacy::kPublic, topic};
@@ -132,23 +144,26 @@ Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::try_join(con
 }
 
 Result<TokenRef, ChannelSet::JoinFault> ChannelSet::channel_token(const JoinRequest& request) {
-  const auto token = host_.verify(request.token ? std::string_view(*request.token) : std::string_view(connection_token_->text));
+  const auto token =
+      host_.verify(request.token ? std::string_view(*request.token) : std::string_view(connection_token_->text));
   if (!token) {
     const TokenFault& fault = token.error();
     JoinFault out{.code = code_of(fault.kind), .reason = reason_of(code_of(fault.kind), describe(fault))};
     if (fault.kind == TokenFaultKind::kOther) out.reason = "Unknown Error on Channel";
-    if (fault.kind == TokenFaultKind::kExpired || fault.kind == TokenFaultKind::kMissingClaims) out.level = LogLevel::kWarning;
+    if (fault.kind == TokenFaultKind::kExpired || fault.kind == TokenFaultKind::kMissingClaims)
+      out.level = LogLevel::kWarning;
     return tl::make_unexpected(std::move(out));
   }
   // An `exp` with a fraction may lie ahead and yet round to now.
   if ((*token)->claims.expires_at <= host_.unix_now()) {
-    return tl::make_unexpected(
-        JoinFault{.code = "InvalidJWTToken", .reason = reason_of("InvalidJWTToken", "Token expiration time is invalid")});
+    return tl::make_unexpected(JoinFault{.code = "InvalidJWTToken",
+                                         .reason = reason_of("InvalidJWTToken", "Token expiration time is invalid")});
   }
   return *token;
 }
 
-void ChannelSet::refuse_join(const Message& message, const JoinFault& fault, std::string close_of_replaced, Actions& out) {
+void ChannelSet::refuse_join(const Message& message, const JoinFault& fault, std::string close_of_replaced,
+                             Actions& out) {
   out.push_back(LogLine{fault.level, fault.code, std::string(*message.topic), fault.reason});
   auto refusal = std::make_unique<Refusal>(*this, std::string(*message.topic));
   const std::string payload = R"({"status":"error","response":{"reason":)" + json::quoted(fault.reason) + "}}";

@@ -1,7 +1,7 @@
 // A refused join that waits for its answer.
 //
-// Errors of a join are answered after a back-off, so that a client that retries at once costs little. Only this topic waits:
-// its further frames are kept here and worked off in order afterwards; heartbeats and other topics go on.
+// Errors of a join are answered after a back-off, so that a client that retries at once costs little. Only this topic
+// waits: its further frames are kept here and worked off in order afterwards; heartbeats and other topics go on.
 #pragma once
 
 #include <deque>
@@ -25,10 +25,10 @@ struct Refusal {
 
   ChannelSet& set;
   const std::string topic;
-  std::string reply;                           // whole frame
-  std::string close_of_replaced;               // whole frame, empty when the join replaced no channel
-  std::optional<ws::CloseCode> socket_close;   // behind the reply
-  bool holds_slot = false;                     // counts as a channel of the socket until it is answered
+  std::string reply;                          // whole frame
+  std::string close_of_replaced;              // whole frame, empty when the join replaced no channel
+  std::optional<ws::CloseCode> socket_close;  // behind the reply
+  bool holds_slot = false;                    // counts as a channel of the socket until it is answered
   std::deque<WaitingFrame> waiting;
   Deadline due;
 };

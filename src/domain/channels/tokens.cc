@@ -1,4 +1,5 @@
-// A channel's token after the join: it is looked at again from time to time, and the client may send a new one (protocol.md 8).
+// A channel's token after the join: it is looked at again from time to time, and the client may send a new one
+// (protocol.md 8).
 
 #include <algorithm>
 
@@ -22,7 +23,8 @@ void ChannelSet::refresh_token(Channel& channel, const Message& message, Actions
   const auto* payload = std::get_if<phoenix::JsonPayload>(&message.payload);
   const auto value = payload != nullptr ? json::Value(payload->text).member("access_token") : std::nullopt;
   if (!value || (!value->is_string() && !value->is_null())) {
-    out.push_back(LogLine{LogLevel::kInfo, "UnknownEvent", channel.topic(), "ignored an access_token event without a token"});
+    out.push_back(
+        LogLine{LogLevel::kInfo, "UnknownEvent", channel.topic(), "ignored an access_token event without a token"});
     return;
   }
   if (value->is_null()) return;

@@ -1,8 +1,8 @@
 // Which sockets of a worker are subscribed to which topic.
 //
-// A channel takes a seat when it joins; the seat's destructor gives it back. A publisher finds the subscribers of a topic in
-// one look-up per message. What a worker wants at all is told to an interest table (hashes only), which publishers on other
-// workers ask before they bother this one.
+// A channel takes a seat when it joins; the seat's destructor gives it back. A publisher finds the subscribers of a
+// topic in one look-up per message. What a worker wants at all is told to an interest table (hashes only), which
+// publishers on other workers ask before they bother this one.
 #pragma once
 
 #include <cstdint>

@@ -43,11 +43,11 @@ struct Connection {
   Phase phase = Phase::kHttp;
   bool read_armed = false;
   bool write_armed = false;
-  bool dirty = false;            // in the list of those to be flushed
-  bool paused = false;           // by its handler
-  bool consuming = false;        // its input is being worked on further up the stack
+  bool dirty = false;      // in the list of those to be flushed
+  bool paused = false;     // by its handler
+  bool consuming = false;  // its input is being worked on further up the stack
   bool linger_after_flush = false;
-  bool end_reported = false;     // in the list of ended ones, or reported already
+  bool end_reported = false;  // in the list of ended ones, or reported already
   ws::ReaderLimits limits;
   MessageHandler* handler = nullptr;  // once upgraded
   ws::Reader reader;

@@ -1,7 +1,8 @@
 // Bytes for the wire, shared by all the connections of one worker that wait to send them.
 //
-// A broadcast goes to thousands of connections, so holding a frame must cost next to nothing: within a worker the holders are
-// counted by a plain integer. Between workers the bytes themselves are shared by a shared_ptr, taken once per worker.
+// A broadcast goes to thousands of connections, so holding a frame must cost next to nothing: within a worker the
+// holders are counted by a plain integer. Between workers the bytes themselves are shared by a shared_ptr, taken once
+// per worker.
 #pragma once
 
 #include <cstdint>

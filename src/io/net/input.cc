@@ -55,7 +55,8 @@ void Worker::Impl::read(Connection& c) {
   consume(c, std::span(scratch.data(), static_cast<std::size_t>(got)));
 }
 
-// Works on `in` and on what was kept back before. Keeps what cannot be worked on yet, and waits for more where that makes sense.
+// Works on `in` and on what was kept back before. Keeps what cannot be worked on yet, and waits for more where that
+// makes sense.
 void Worker::Impl::consume(Connection& c, std::span<char> in) {
   std::string kept;
   if (c.unread) {
@@ -111,7 +112,8 @@ bool Worker::Impl::consume_http(Connection& c, std::span<char>& in) {
     return false;
   }
   if (!*complete) {
-    if (http.parser.take_expects_continue()) enqueue_unlimited(c, FrameRef(std::string("HTTP/1.1 100 Continue\r\n\r\n")));
+    if (http.parser.take_expects_continue())
+      enqueue_unlimited(c, FrameRef(std::string("HTTP/1.1 100 Continue\r\n\r\n")));
     if (http.stage == Stage::kHead && http.parser.head_complete()) {
       http.stage = Stage::kBody;
       c.deadline.set(worker.wheel_, worker.now_ + worker.config_.body_timeout);
@@ -203,7 +205,8 @@ void Worker::Impl::respond(Connection& c, const http::Response& response) {
 }
 
 void Worker::Impl::refuse(Connection& c, const http::Refusal& refusal) {
-  enqueue_unlimited(c, FrameRef(serialized(http::Response::text(refusal.status, refusal.reason + "\n"), http::BodyOf::kGet, false)));
+  enqueue_unlimited(
+      c, FrameRef(serialized(http::Response::text(refusal.status, refusal.reason + "\n"), http::BodyOf::kGet, false)));
   c.linger_after_flush = true;
   c.deadline.set(worker.wheel_, worker.now_ + worker.config_.header_timeout);
   c.http->stage = HttpPart::Stage::kIdle;

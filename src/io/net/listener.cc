@@ -59,7 +59,8 @@ Result<asio::ip::address> address_of(const ListenerConfig& config) {
   boost::system::error_code error;
   const auto address = asio::ip::make_address(config.address == "localhost" ? "127.0.0.1" : config.address, error);
   if (error) {
-    return fail("LISTEN_ADDRESS '" + config.address + "' is not an IP address: give one of this machine's, e.g. 127.0.0.1 or ::");
+    return fail("LISTEN_ADDRESS '" + config.address +
+                "' is not an IP address: give one of this machine's, e.g. 127.0.0.1 or ::");
   }
   return address;
 }
@@ -69,7 +70,8 @@ Result<asio::ip::address> address_of(const ListenerConfig& config) {
 Listener::Listener(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Listener::~Listener() = default;
 
-Result<std::unique_ptr<Listener>> Listener::open(const ListenerConfig& config, asio::io_context& io, std::vector<Worker*> workers) {
+Result<std::unique_ptr<Listener>> Listener::open(const ListenerConfig& config, asio::io_context& io,
+                                                 std::vector<Worker*> workers) {
   const auto address = address_of(config);
   if (!address) return tl::make_unexpected(address.error());
   const tcp::endpoint endpoint(*address, config.port);
@@ -82,7 +84,9 @@ Result<std::unique_ptr<Listener>> Listener::open(const ListenerConfig& config, a
   impl->acceptor.bind(endpoint, error);
   const std::string where = address->to_string() + " port " + std::to_string(config.port);
   if (error == asio::error::address_in_use) {
-    return fail(where + " is in use by another program: stop it, or choose another port with PORT or --port (0 takes a free one)");
+    return fail(
+        where +
+        " is in use by another program: stop it, or choose another port with PORT or --port (0 takes a free one)");
   }
   if (error) return fail("cannot bind " + where + ": " + error.message());
   impl->acceptor.listen(4096, error);

@@ -1,4 +1,5 @@
-// The one listening socket. It accepts on its own thread's loop and hands each connection to the worker with the fewest.
+// The one listening socket. It accepts on its own thread's loop and hands each connection to the worker with the
+// fewest.
 #pragma once
 
 #include <chrono>
@@ -29,8 +30,8 @@ struct ListenerConfig {
 
 class Listener {
  public:
-  // Binds and listens; accepts once the loop runs. An occupied port is an error that names it. `io` and the workers must
-  // outlive the listener.
+  // Binds and listens; accepts once the loop runs. An occupied port is an error that names it. `io` and the workers
+  // must outlive the listener.
   static Result<std::unique_ptr<Listener>> open(const ListenerConfig& config, boost::asio::io_context& io,
                                                 std::vector<Worker*> workers);
   ~Listener();

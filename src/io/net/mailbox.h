@@ -1,9 +1,10 @@
 // How other threads reach a worker: by mail, in order, without a lock.
 //
-// Senders push onto a linked stack with one compare-and-swap; the receiver takes the whole stack at once and turns it round,
-// so the mails of one sender arrive in the order they were sent. Only the sender that finds the box empty has to wake the
-// receiver. The box is bounded in bytes by its senders: one that finds it above the high-water mark stops reading its sockets
-// until the receiver has come to a mail put behind what was there (Worker::post_to), so nothing is ever dropped here.
+// Senders push onto a linked stack with one compare-and-swap; the receiver takes the whole stack at once and turns it
+// round, so the mails of one sender arrive in the order they were sent. Only the sender that finds the box empty has to
+// wake the receiver. The box is bounded in bytes by its senders: one that finds it above the high-water mark stops
+// reading its sockets until the receiver has come to a mail put behind what was there (Worker::post_to), so nothing is
+// ever dropped here.
 #pragma once
 
 #include <atomic>

@@ -16,7 +16,8 @@ struct Note : Mail {
   int number;
 };
 
-TEST_CASE("mails of many threads all arrive, those of each in the order sent, and an empty box always asks for a wake-up") {
+TEST_CASE(
+    "mails of many threads all arrive, those of each in the order sent, and an empty box always asks for a wake-up") {
   constexpr std::size_t kSenders = 3;
   constexpr int kMails = 20'000;
   std::vector<std::vector<int>> seen(kSenders);

@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::size_t kPiecesPerSend = 64;
 constexpr std::size_t kConnectionsPerBatch = 256;
-constexpr std::chrono::seconds kCloseTimeout{5};   // for the client's close frame, or for a slow consumer to take its 1013
+constexpr std::chrono::seconds kCloseTimeout{
+    5};  // for the client's close frame, or for a slow consumer to take its 1013
 constexpr std::chrono::seconds kLingerTimeout{2};  // for the client to end its side
 // Besides its payload a frame has its header and a Phoenix envelope.
 constexpr std::size_t kEnvelopeBytes = 4096;
@@ -50,7 +51,8 @@ void Worker::Impl::enqueue(Connection& c, FrameRef frame) {
     Connection* largest = &c;
     for (const Slot& slot : slots) {
       Connection* other = slot.connection.get();
-      if (other != nullptr && other->phase == Phase::kWebSocket && other->queue.bytes() > largest->queue.bytes()) largest = other;
+      if (other != nullptr && other->phase == Phase::kWebSocket && other->queue.bytes() > largest->queue.bytes())
+        largest = other;
     }
     slow_consumer(*largest, worker.counters_.slow_consumers_worker_cap);
   }
@@ -149,8 +151,8 @@ void Worker::Impl::on_writable(ConnectionId id, bool failed) {
   dirty.push_back(c);
 }
 
-// Closing a socket with unread input would reset the connection and may take our last bytes from the client. So we end our
-// side and read on, for a moment, until the client has ended its own.
+// Closing a socket with unread input would reset the connection and may take our last bytes from the client. So we end
+// our side and read on, for a moment, until the client has ended its own.
 void Worker::Impl::linger(Connection& c) {
   if (c.phase == Phase::kGone || c.phase == Phase::kLingering) return;
   if (shutdown(c.fd(), SHUT_WR) != 0) return drop(c);

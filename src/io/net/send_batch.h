@@ -17,8 +17,8 @@ struct Outgoing {
 class SendBatch {
  public:
   virtual ~SendBatch() = default;
-  // Tries to send each; never blocks, raises no SIGPIPE. At most one per fd. When it returns, the kernel holds no pointer
-  // into any message.
+  // Tries to send each; never blocks, raises no SIGPIPE. At most one per fd. When it returns, the kernel holds no
+  // pointer into any message.
   virtual void send(std::span<Outgoing> outgoing) = 0;
 };
 

@@ -127,7 +127,8 @@ void Worker::respond(ConnectionId id, const http::Response& response) {
   impl_->respond(*c, response);
 }
 
-void Worker::upgrade(ConnectionId id, std::string_view response_bytes, const ws::ReaderLimits& limits, MessageHandler& handler) {
+void Worker::upgrade(ConnectionId id, std::string_view response_bytes, const ws::ReaderLimits& limits,
+                     MessageHandler& handler) {
   Connection* c = impl_->find(id);
   RT_CHECK(c != nullptr && c->phase == Phase::kHttp && c->http->stage == HttpPart::Stage::kAnswering);
   impl_->enqueue_unlimited(*c, FrameRef(std::string(response_bytes)));
@@ -204,7 +205,8 @@ void Worker::Impl::drain_mail() {
 
 void Worker::Impl::end_turn() {
   worker.counters_.turns.add();
-  // Handlers that are told of an end may send to others, so ends are told before the flush; the flush may end some more.
+  // Handlers that are told of an end may send to others, so ends are told before the flush; the flush may end some
+  // more.
   do {
     for (std::size_t i = 0; i < ended.size(); ++i) ended[i]->handler->on_closed(ended[i]->id);
     ended.clear();
@@ -306,7 +308,7 @@ void Worker::Impl::on_deadline(Connection& c) {
       if (c.http->stage == HttpPart::Stage::kAnswering) return;
       if (c.http->stage == HttpPart::Stage::kIdle) return drop(c);
       return refuse(c, {408, c.http->stage == HttpPart::Stage::kHead ? "the headers did not arrive in time"
-                                                                    : "the body did not arrive in time"});
+                                                                     : "the body did not arrive in time"});
     case Phase::kWebSocket: {
       const Time idle_at = c.last_received + config.idle_timeout;
       if (now >= idle_at) return close(c, static_cast<std::uint16_t>(ws::CloseCode::kNormal));

@@ -1,13 +1,13 @@
 // A worker: one thread, its event loop and its connections.
 //
-// The loop is ours: one handler that may wait, then up to kHandlersPerTurn that are ready, then everything that was queued for
-// sending goes out together. A connection at rest holds one readiness wait of Asio and nothing else: no coroutine, no buffer,
-// no timer of its own (deadlines sit in the timing wheel). The worker knows HTTP and WebSocket as bytes; what requests and
-// messages mean is its handlers' business.
+// The loop is ours: one handler that may wait, then up to kHandlersPerTurn that are ready, then everything that was
+// queued for sending goes out together. A connection at rest holds one readiness wait of Asio and nothing else: no
+// coroutine, no buffer, no timer of its own (deadlines sit in the timing wheel). The worker knows HTTP and WebSocket as
+// bytes; what requests and messages mean is its handlers' business.
 //
-// Asio does not recall a handler that is already queued, so handlers carry {slot, generation} and look the connection up;
-// a connection that has gone is a normal case everywhere. Nothing is destroyed in mid-call: ended connections are reported
-// and removed at the end of the turn.
+// Asio does not recall a handler that is already queued, so handlers carry {slot, generation} and look the connection
+// up; a connection that has gone is a normal case everywhere. Nothing is destroyed in mid-call: ended connections are
+// reported and removed at the end of the turn.
 #pragma once
 
 #include <atomic>
@@ -38,8 +38,8 @@ struct ConnectionId {
   bool operator==(const ConnectionId&) const = default;
 };
 
-// Answers requests, each with exactly one respond() or upgrade(), during the call or later; the connection reads nothing
-// meanwhile.
+// Answers requests, each with exactly one respond() or upgrade(), during the call or later; the connection reads
+// nothing meanwhile.
 class RequestHandler {
  public:
   virtual ~RequestHandler() = default;
@@ -54,7 +54,8 @@ class MessageHandler {
   virtual ~MessageHandler() = default;
   // `payload` is valid during the call.
   virtual Reading on_message(ConnectionId connection, ws::Opcode opcode, std::string_view payload) = 0;
-  // Once for each upgraded connection, whoever ended it, at the end of the turn. What is sent to it from then on is lost.
+  // Once for each upgraded connection, whoever ended it, at the end of the turn. What is sent to it from then on is
+  // lost.
   virtual void on_closed(ConnectionId connection) = 0;
 };
 
@@ -62,7 +63,8 @@ struct WorkerConfig {
   http::ParserLimits http;
   std::chrono::milliseconds header_timeout{10'000};  // first byte of a connection to the end of the headers, else 408
   std::chrono::milliseconds body_timeout{30'000};    // end of the headers to the end of the body, else 408
-  std::chrono::milliseconds idle_timeout{60'000};    // a WebSocket without a byte from its client: 1000; kept-alive HTTP: closed
+  std::chrono::milliseconds idle_timeout{
+      60'000};  // a WebSocket without a byte from its client: 1000; kept-alive HTTP: closed
   std::size_t send_queue_bytes_max = 16 * 1024 * 1024;
   std::chrono::milliseconds send_blocked_timeout{30'000};
   std::size_t all_send_queues_bytes_max = std::size_t{1} << 30;
@@ -117,12 +119,14 @@ class Worker {
   TimingWheel& wheel() { return wheel_; }
   const Clock& clock() const { return clock_; }
 
-  // Mail to another worker. Above its high-water mark this worker stops reading sockets until the other one has caught up.
+  // Mail to another worker. Above its high-water mark this worker stops reading sockets until the other one has caught
+  // up.
   void post_to(Worker& other, std::unique_ptr<Mail> mail, std::size_t bytes);
 
   void respond(ConnectionId connection, const http::Response& response);
   // Answers the handshake with 101 and hands messages to `handler`, which must outlive the connection.
-  void upgrade(ConnectionId connection, std::string_view response_bytes, const ws::ReaderLimits& limits, MessageHandler& handler);
+  void upgrade(ConnectionId connection, std::string_view response_bytes, const ws::ReaderLimits& limits,
+               MessageHandler& handler);
   // Queues a whole frame; it is sent at the end of the turn. A connection that is closing or gone takes nothing.
   void send(ConnectionId connection, const FrameRef& frame);
   // The close handshake: what is queued is sent first, then the code; cut 5 s later if the client does not answer.

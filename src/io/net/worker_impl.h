@@ -66,8 +66,9 @@ struct Worker::Impl {
     std::uint32_t generation = 1;
     std::unique_ptr<Connection> connection;
   };
-  using Timer = boost::asio::basic_waitable_timer<std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>,
-                                                  boost::asio::io_context::executor_type>;
+  using Timer =
+      boost::asio::basic_waitable_timer<std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>,
+                                        boost::asio::io_context::executor_type>;
 
   Worker& worker;
   boost::asio::io_context io{1};
@@ -79,10 +80,10 @@ struct Worker::Impl {
 
   std::vector<Slot> slots;
   std::vector<std::uint32_t> free_slots;
-  std::vector<Connection*> dirty;       // have something to send
-  std::vector<Connection*> ended;       // their handlers have to be told
-  std::vector<Connection*> gone;        // to be removed
-  std::vector<ConnectionId> held;       // readable, but reading waits for another worker's mailbox
+  std::vector<Connection*> dirty;  // have something to send
+  std::vector<Connection*> ended;  // their handlers have to be told
+  std::vector<Connection*> gone;   // to be removed
+  std::vector<ConnectionId> held;  // readable, but reading waits for another worker's mailbox
   std::size_t all_queue_bytes = 0;
   std::size_t all_held_bytes = 0;
 

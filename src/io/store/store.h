@@ -16,8 +16,8 @@ class ControlStore {
   virtual ~ControlStore() = default;
 
   virtual Result<std::vector<TenantRecord>> load_tenants() = 0;
-  // Inserts the tenant, or updates the one of the same external_id: its id stays, everything else becomes as given. Never
-  // deletes. `record.id` is used for a new tenant only.
+  // Inserts the tenant, or updates the one of the same external_id: its id stays, everything else becomes as given.
+  // Never deletes. `record.id` is used for a new tenant only.
   virtual Result<void> upsert_tenant(const TenantRecord& record) = 0;
 };
 

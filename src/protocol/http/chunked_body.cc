@@ -8,7 +8,8 @@ namespace rt::http {
 ChunkedBody::Progress ChunkedBody::feed(std::string_view& in, std::string& body, std::size_t body_bytes_max) {
   while (!in.empty()) {
     if (state_ == State::kData) {
-      const std::string_view data = in.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(data_left_, in.size())));
+      const std::string_view data =
+          in.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(data_left_, in.size())));
       body += data;
       in.remove_prefix(data.size());
       data_left_ -= data.size();

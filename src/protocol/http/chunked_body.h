@@ -1,7 +1,7 @@
 // The chunked transfer coding, RFC 9112 7.1, however its bytes are cut.
 //
-// Ours and not Beast's: version 1.81 of its parser asserts, or reads before its buffer, when a last chunk arrives in pieces. Chunk
-// extensions and trailers are read past and not kept.
+// Ours and not Beast's: version 1.81 of its parser asserts, or reads before its buffer, when a last chunk arrives in
+// pieces. Chunk extensions and trailers are read past and not kept.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ class ChunkedBody {
   // Longest line of a chunk's size, and of the trailers together.
   static constexpr std::size_t kLineBytesMax = 4096;
 
-  // Takes bytes from the front of `in` up to the end of the body and appends what they carry to `body`, which never grows
-  // beyond `body_bytes_max`. After kMalformed or kTooLarge it must not be used again.
+  // Takes bytes from the front of `in` up to the end of the body and appends what they carry to `body`, which never
+  // grows beyond `body_bytes_max`. After kMalformed or kTooLarge it must not be used again.
   Progress feed(std::string_view& in, std::string& body, std::size_t body_bytes_max);
 
  private:

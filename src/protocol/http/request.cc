@@ -9,7 +9,8 @@ namespace {
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -43,28 +44,44 @@ std::string decode_component(std::string_view text) {
 // The absolute form of a target (RFC 9112 3.2.2), which proxies use: where `http://host` ends; 0 in the usual form.
 std::size_t authority_end(std::string_view target) {
   for (const std::string_view scheme : {"http://", "https://"}) {
-    if (equal_ignoring_case(target.substr(0, scheme.size()), scheme)) return std::min(target.find('/', scheme.size()), target.size());
+    if (equal_ignoring_case(target.substr(0, scheme.size()), scheme))
+      return std::min(target.find('/', scheme.size()), target.size());
   }
   return 0;
 }
 
 std::string_view reason_phrase(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 204: return "No Content";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 503: return "Service Unavailable";
-    default: return "Unknown";
+    case 200:
+      return "OK";
+    case 204:
+      return "No Content";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 503:
+      return "Service Unavailable";
+    default:
+      return "Unknown";
   }
 }
 
@@ -112,7 +129,8 @@ bool Request::has_token(std::string_view name, std::string_view token) const {
 std::string Request::host() const {
   std::string_view host = trimmed(header("host").value_or(""));
   // A target in absolute form names the host itself, and then the header does not count.
-  if (const std::size_t end = authority_end(target); end > 0) host = std::string_view(target).substr(0, end).substr(target.find("//") + 2);
+  if (const std::size_t end = authority_end(target); end > 0)
+    host = std::string_view(target).substr(0, end).substr(target.find("//") + 2);
   host = host.substr(0, host.find('?'));
   if (!host.empty() && host.front() == '[') return ascii_lower(host.substr(0, host.find(']') + 1));
   return ascii_lower(host.substr(0, host.find(':')));

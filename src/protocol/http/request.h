@@ -50,7 +50,8 @@ std::string serialize(const Response& response, BodyOf kind, bool keep_alive, st
 // An IMF-fixdate (RFC 9110 5.6.7).
 std::string http_date(std::int64_t unix_seconds);
 
-// The pairs of a query string, percent-decoded, `+` read as a space, in order. A broken percent sequence stays as it is.
+// The pairs of a query string, percent-decoded, `+` read as a space, in order. A broken percent sequence stays as it
+// is.
 std::vector<std::pair<std::string, std::string>> parse_query(std::string_view query);
 
 std::string ascii_lower(std::string_view text);

@@ -32,10 +32,12 @@ std::string_view view_of(boost::beast::string_view text) { return {text.data(), 
 Result<void, Refusal> check_request_line(std::string_view head, std::size_t bytes_max) {
   const std::size_t end = head.find('\n');
   if (end == std::string_view::npos) {
-    if (head.size() > bytes_max) return refuse(414, "the request line is longer than " + std::to_string(bytes_max) + " bytes");
+    if (head.size() > bytes_max)
+      return refuse(414, "the request line is longer than " + std::to_string(bytes_max) + " bytes");
     return {};
   }
-  if (end > bytes_max + 1) return refuse(414, "the request line is longer than " + std::to_string(bytes_max) + " bytes");
+  if (end > bytes_max + 1)
+    return refuse(414, "the request line is longer than " + std::to_string(bytes_max) + " bytes");
   const std::string_view line = head.substr(0, end);
   if (!line.ends_with("\r") || line.find(" HTTP/1.") == std::string_view::npos) {
     return refuse(400, "the request line is not of the form: METHOD target HTTP/1.1");
@@ -80,7 +82,8 @@ Result<bool, Refusal> RequestParser::feed(std::string_view& in) {
     s.head.append(in.substr(0, room));
     const std::size_t end = s.head.find("\r\n\r\n", searched);
     if (!s.line_checked) {
-      if (const auto ok = check_request_line(s.head, limits_.request_line_bytes_max); !ok) return tl::make_unexpected(ok.error());
+      if (const auto ok = check_request_line(s.head, limits_.request_line_bytes_max); !ok)
+        return tl::make_unexpected(ok.error());
       s.line_checked = s.head.find('\n') != std::string::npos;
     }
     if (end == std::string::npos) {
@@ -105,7 +108,8 @@ Result<void, Refusal> RequestParser::read_head() {
   parser.body_limit(boost::none);  // ours
   boost::system::error_code error;
   const std::size_t used = parser.put(boost::asio::buffer(s.head), error);
-  if (error && error != beast::error::need_more) return refuse(400, "the request is not valid HTTP/1.1: " + error.message());
+  if (error && error != beast::error::need_more)
+    return refuse(400, "the request is not valid HTTP/1.1: " + error.message());
   if (!parser.is_header_done() || used != s.head.size()) return refuse(400, "the headers are not valid HTTP/1.1");
 
   const auto& message = parser.get();
@@ -134,7 +138,8 @@ Result<void, Refusal> RequestParser::read_head() {
 
 bool RequestParser::feed_body(std::string_view& in) {
   State& s = *state_;
-  const std::string_view piece = in.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(s.body_left, in.size())));
+  const std::string_view piece =
+      in.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(s.body_left, in.size())));
   s.request->body += piece;
   in.remove_prefix(piece.size());
   s.body_left -= piece.size();
@@ -143,10 +148,14 @@ bool RequestParser::feed_body(std::string_view& in) {
 
 Result<bool, Refusal> RequestParser::feed_chunks(std::string_view& in) {
   switch (state_->chunked->feed(in, state_->request->body, limits_.body_bytes_max)) {
-    case ChunkedBody::Progress::kNeedMore: return false;
-    case ChunkedBody::Progress::kComplete: return true;
-    case ChunkedBody::Progress::kTooLarge: return refuse(413, "the body is larger than the limit");
-    case ChunkedBody::Progress::kMalformed: break;
+    case ChunkedBody::Progress::kNeedMore:
+      return false;
+    case ChunkedBody::Progress::kComplete:
+      return true;
+    case ChunkedBody::Progress::kTooLarge:
+      return refuse(413, "the body is larger than the limit");
+    case ChunkedBody::Progress::kMalformed:
+      break;
   }
   return refuse(400, "the chunks of the body are not valid HTTP/1.1");
 }

@@ -1,7 +1,8 @@
 // Requests out of the bytes of an HTTP/1.1 client, however they are cut.
 //
-// The syntax of the head is Boost.Beast's business (used without I/O, in the .cc file only), bodies are ours; the limits and their statuses are ours: 414
-// for a long request line, 431 for header values, header count and header block, 413 for the body, 400 for bad syntax.
+// The syntax of the head is Boost.Beast's business (used without I/O, in the .cc file only), bodies are ours; the
+// limits and their statuses are ours: 414 for a long request line, 431 for header values, header count and header
+// block, 413 for the body, 400 for bad syntax.
 #pragma once
 
 #include <cstddef>
@@ -35,8 +36,8 @@ class RequestParser {
   ~RequestParser();
   RequestParser(RequestParser&&) noexcept;
 
-  // Takes bytes from the front of `in` up to the end of one request. True: it is complete. After a refusal the parser must
-  // not be used again.
+  // Takes bytes from the front of `in` up to the end of one request. True: it is complete. After a refusal the parser
+  // must not be used again.
   Result<bool, Refusal> feed(std::string_view& in);
 
   bool head_complete() const;

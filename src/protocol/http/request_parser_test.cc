@@ -40,7 +40,8 @@ const std::string kGet = "GET /a/b?x=1&y=a%20b+c HTTP/1.1\r\nHost: Acme.Example.
 
 TEST_CASE("a request is read alike however it is cut, and requests may follow each other") {
   const std::string post = "POST /p HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nhello";
-  const std::string chunked = "POST /c HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+  const std::string chunked =
+      "POST /c HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
   for (const std::size_t piece : {1, 2, 7, 1000}) {
     CAPTURE(piece);
     const Outcome outcome = parse(kGet + post + chunked + kGet, piece);
@@ -59,11 +60,15 @@ TEST_CASE("a request is read alike however it is cut, and requests may follow ea
 }
 
 TEST_CASE("each limit has its status") {
-  const auto with_line = [](std::size_t bytes) { return "GET /" + std::string(bytes - 14, 'a') + " HTTP/1.1\r\nhost: h\r\n\r\n"; };
+  const auto with_line = [](std::size_t bytes) {
+    return "GET /" + std::string(bytes - 14, 'a') + " HTTP/1.1\r\nhost: h\r\n\r\n";
+  };
   CHECK(parse(with_line(8000)).requests.size() == 1);
   CHECK(parse(with_line(8001)).refused == 414);
   CHECK(parse("GET /" + std::string(9000, 'a')).refused == 414);
-  const auto with_header = [](std::size_t bytes) { return "GET / HTTP/1.1\r\nhost: h\r\nx: " + std::string(bytes, 'v') + "\r\n\r\n"; };
+  const auto with_header = [](std::size_t bytes) {
+    return "GET / HTTP/1.1\r\nhost: h\r\nx: " + std::string(bytes, 'v') + "\r\n\r\n";
+  };
   CHECK(parse(with_header(4096)).requests.size() == 1);
   CHECK(parse(with_header(4097)).refused == 431);
   CHECK(parse("GET / HTTP/1.1\r\nhost: " + std::string(256, 'h') + "\r\n\r\n").refused == 431);
@@ -76,15 +81,18 @@ TEST_CASE("each limit has its status") {
   CHECK(parse(block).refused == 431);
   CHECK(parse("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 8000001\r\n\r\n").refused == 413);
   const ParserLimits small{.body_bytes_max = 10};
-  CHECK(parse("POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nb\r\n12345678901\r\n0\r\n\r\n", 1 << 20, small).refused == 413);
+  CHECK(parse("POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nb\r\n12345678901\r\n0\r\n\r\n", 1 << 20,
+              small)
+            .refused == 413);
 }
 
 TEST_CASE("what is not HTTP/1.1 is refused at once") {
-  for (const char* bytes : {"rubbish\r\n", "GET /\r\n", "GET / HTTP/1.1\nhost: h\n\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-                            "GET / HTTP/1.1\r\nno colon\r\n\r\n", "GET / HTTP/1.1\r\n\r\n",
-                            "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: x\r\n\r\n",
-                            "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\nabc",
-                            "POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"}) {
+  for (const char* bytes :
+       {"rubbish\r\n", "GET /\r\n", "GET / HTTP/1.1\nhost: h\n\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GET / HTTP/1.1\r\nno colon\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: x\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"}) {
     CAPTURE(bytes);
     CHECK(parse(bytes).refused == 400);
   }
@@ -94,10 +102,12 @@ TEST_CASE("chunks are read however they are cut, with extensions and trailers, a
   const std::string head = "POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n";
   for (const std::size_t piece : {1, 3, 1000}) {
     CAPTURE(piece);
-    const Outcome good = parse(head + "3;a=b\r\nabc\r\n0A \r\n0123456789\r\n0;x=y\r\nT: r\r\nU: s\r\n\r\n" + kGet, piece);
+    const Outcome good =
+        parse(head + "3;a=b\r\nabc\r\n0A \r\n0123456789\r\n0;x=y\r\nT: r\r\nU: s\r\n\r\n" + kGet, piece);
     REQUIRE(good.requests.size() == 2);
     CHECK(good.requests[0].body == "abc0123456789");
-    for (const char* bad : {"3\r\nabcd\r\n", "3\nabc\r\n", "\r\n", "-1\r\n", "3x\r\n", "0\r\nno colon\r\n\r\n", "0\r\nabc\r\n0;x=y\r\nd\r\n\r\n"}) {
+    for (const char* bad : {"3\r\nabcd\r\n", "3\nabc\r\n", "\r\n", "-1\r\n", "3x\r\n", "0\r\nno colon\r\n\r\n",
+                            "0\r\nabc\r\n0;x=y\r\nd\r\n\r\n"}) {
       CAPTURE(bad);
       CHECK(parse(head + bad, piece).refused == 400);
     }
@@ -116,7 +126,9 @@ TEST_CASE("a client that waits for 100 Continue is noticed once") {
 }
 
 TEST_CASE("a target in absolute form names path, query and host") {
-  const auto request = [](std::string target) { return Request{.method = "GET", .target = std::move(target), .headers = {{"host", "other"}}}; };
+  const auto request = [](std::string target) {
+    return Request{.method = "GET", .target = std::move(target), .headers = {{"host", "other"}}};
+  };
   CHECK(request("http://Acme.test:4000/healthcheck?a=1").path() == "/healthcheck");
   CHECK(request("http://Acme.test:4000/healthcheck?a=1").query() == "a=1");
   CHECK(request("http://Acme.test:4000/healthcheck?a=1").host() == "acme.test");
@@ -140,7 +152,8 @@ TEST_CASE("responses carry their length, and HEAD gets no body") {
   const std::string get = serialize(response, BodyOf::kGet, true, "D");
   CHECK(get == "HTTP/1.1 200 OK\r\ndate: D\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 2\r\n\r\nok");
   CHECK(serialize(response, BodyOf::kHead, false, "D") ==
-        "HTTP/1.1 200 OK\r\ndate: D\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 2\r\nconnection: close\r\n\r\n");
+        "HTTP/1.1 200 OK\r\ndate: D\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 2\r\nconnection: "
+        "close\r\n\r\n");
   CHECK(http_date(784111777) == "Sun, 06 Nov 1994 08:49:37 GMT");
 }
 

@@ -62,11 +62,21 @@ std::string unescape(std::string_view quoted_text) {
     const char kind = text[plain + 1];
     i = plain + 2;
     switch (kind) {
-      case 'b': out += '\b'; break;
-      case 'f': out += '\f'; break;
-      case 'n': out += '\n'; break;
-      case 'r': out += '\r'; break;
-      case 't': out += '\t'; break;
+      case 'b':
+        out += '\b';
+        break;
+      case 'f':
+        out += '\f';
+        break;
+      case 'n':
+        out += '\n';
+        break;
+      case 'r':
+        out += '\r';
+        break;
+      case 't':
+        out += '\t';
+        break;
       case 'u': {
         std::uint32_t c = code_unit(text, i);
         i += 4;
@@ -77,7 +87,8 @@ std::string unescape(std::string_view quoted_text) {
         append_utf8(out, c);
         break;
       }
-      default: out += kind;
+      default:
+        out += kind;
     }
   }
   return out;
@@ -85,13 +96,20 @@ std::string unescape(std::string_view quoted_text) {
 
 Type Value::type() const {
   switch (text_[0]) {
-    case '{': return Type::kObject;
-    case '[': return Type::kArray;
-    case '"': return Type::kString;
-    case 't': return Type::kTrue;
-    case 'f': return Type::kFalse;
-    case 'n': return Type::kNull;
-    default: return Type::kNumber;
+    case '{':
+      return Type::kObject;
+    case '[':
+      return Type::kArray;
+    case '"':
+      return Type::kString;
+    case 't':
+      return Type::kTrue;
+    case 'f':
+      return Type::kFalse;
+    case 'n':
+      return Type::kNull;
+    default:
+      return Type::kNumber;
   }
 }
 
@@ -155,11 +173,21 @@ void append_quoted(std::string& out, std::string_view text) {
     out.append(text, plain_from, i - plain_from);
     plain_from = i + 1;
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         out += "\\u00";
         out += kHex[c >> 4];

@@ -1,7 +1,7 @@
 // Reading parts of a JSON text that the walker has accepted, as pieces of that same text.
 //
-// Nothing is parsed into a tree: what has to be shown again (refs, change subscriptions, claims) is kept as its own source
-// text, so numbers and unknown members survive untouched.
+// Nothing is parsed into a tree: what has to be shown again (refs, change subscriptions, claims) is kept as its own
+// source text, so numbers and unknown members survive untouched.
 #pragma once
 
 #include <optional>
@@ -28,7 +28,8 @@ class Value {
 
   // Unescaped; nullopt when it is not a string.
   std::optional<std::string> string() const;
-  // Of an object: the last member of that name, as most parsers decide; nullopt when there is none or this is no object.
+  // Of an object: the last member of that name, as most parsers decide; nullopt when there is none or this is no
+  // object.
   std::optional<Value> member(std::string_view name) const;
   // A number without fraction and exponent that fits.
   std::optional<std::int64_t> integer() const;
@@ -56,8 +57,8 @@ class Elements {
 void append_quoted(std::string& out, std::string_view text);
 std::string quoted(std::string_view text);
 
-// Equal for values that are equal as JSON: member order, white space and the spelling of strings do not count, the spelling of
-// numbers does (1 and 1.0 differ). Members named `ignored_member` of the outermost object are left out.
+// Equal for values that are equal as JSON: member order, white space and the spelling of strings do not count, the
+// spelling of numbers does (1 and 1.0 differ). Members named `ignored_member` of the outermost object are left out.
 std::uint64_t hash_of(HashKey key, Value value, std::string_view ignored_member = {});
 
 // Scans past one string, `at` being its opening quote, in a walked text; returns the index behind the closing quote.

@@ -34,7 +34,8 @@ int hex_value(char c) {
 // Bytes of the magnitude of a decimal integer that does not fit 64 bits. Exact up to 400 digits; beyond, by logarithm,
 // where being one byte off matters to nobody.
 std::uint64_t magnitude_bytes(std::string_view digits) {
-  if (digits.size() > 400) return static_cast<std::uint64_t>(std::ceil(static_cast<double>(digits.size()) * std::log2(10.0) / 8));
+  if (digits.size() > 400)
+    return static_cast<std::uint64_t>(std::ceil(static_cast<double>(digits.size()) * std::log2(10.0) / 8));
   std::array<std::uint8_t, 170> bytes{};
   std::size_t used = 1;
   for (const char c : digits) {
@@ -72,7 +73,7 @@ class Walker {
     std::uint64_t sum;    // term size of the members so far
     std::uint32_t count;  // elements of an array, saturating
     bool is_object;
-    bool all_bytes;       // an array of integers 0..255 is stored as a string
+    bool all_bytes;  // an array of integers 0..255 is stored as a string
   };
 
   bool scalar_or_open();
@@ -103,7 +104,8 @@ class Walker {
 };
 
 bool Walker::literal(std::string_view word, Type type, std::uint64_t size) {
-  if (static_cast<std::size_t>(end_ - at_) < word.size() || std::memcmp(at_, word.data(), word.size()) != 0) return false;
+  if (static_cast<std::size_t>(end_ - at_) < word.size() || std::memcmp(at_, word.data(), word.size()) != 0)
+    return false;
   at_ += word.size();
   type_ = type;
   size_ = size;
@@ -292,7 +294,8 @@ std::optional<Walked> Walker::run() {
 std::optional<Walked> walk_value(std::string_view text) { return Walker(text).run(); }
 
 std::size_t skip_white_space(std::string_view text, std::size_t from) {
-  while (from < text.size() && (text[from] == ' ' || text[from] == '\n' || text[from] == '\r' || text[from] == '\t')) ++from;
+  while (from < text.size() && (text[from] == ' ' || text[from] == '\n' || text[from] == '\r' || text[from] == '\t'))
+    ++from;
   return from;
 }
 

@@ -58,7 +58,8 @@ std::optional<Version> parse_version(std::string_view vsn) {
     const std::size_t dot = vsn.find('.');
     const std::string_view part = vsn.substr(0, dot);
     if ((i < 2) != (dot != std::string_view::npos)) return std::nullopt;
-    if (part.empty() || part.size() > 9 || part.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
+    if (part.empty() || part.size() > 9 || part.find_first_not_of("0123456789") != std::string_view::npos)
+      return std::nullopt;
     if (part.size() > 1 && part[0] == '0') return std::nullopt;
     std::from_chars(part.data(), part.data() + part.size(), parts[i]);
     vsn = i < 2 ? vsn.substr(dot + 1) : std::string_view();
@@ -106,8 +107,12 @@ std::optional<ClientMessage> Decoder::decode_object(std::string_view text) {
   if (!topic || !event || !payload || !ref) return std::nullopt;
   // The document was walked as a whole; the payload's own size is asked for only here.
   const auto walked = json::walk_value(*payload);
-  return ClientMessage{join_ref, *ref, string_of(*topic, topic_), string_of(*event, event_),
-                       JsonPayload{*payload, walked->type, walked->term_size}, *topic};
+  return ClientMessage{join_ref,
+                       *ref,
+                       string_of(*topic, topic_),
+                       string_of(*event, event_),
+                       JsonPayload{*payload, walked->type, walked->term_size},
+                       *topic};
 }
 
 std::optional<ClientMessage> Decoder::decode_array(std::string_view text) {
@@ -130,8 +135,9 @@ std::optional<ClientMessage> Decoder::decode_array(std::string_view text) {
     if (text[at] != ',') return std::nullopt;
     ++at;
   }
-  return ClientMessage{elements[0].text, elements[1].text, string_of(elements[2].text, topic_),
-                       string_of(elements[3].text, event_), elements[4], elements[2].text};
+  return ClientMessage{
+      elements[0].text, elements[1].text, string_of(elements[2].text, topic_), string_of(elements[3].text, event_),
+      elements[4],      elements[2].text};
 }
 
 std::optional<ClientMessage> Decoder::decode_push(std::string_view frame) {
@@ -142,7 +148,8 @@ std::optional<ClientMessage> Decoder::decode_push(std::string_view frame) {
       cutter, {length_at(*header, 1), length_at(*header, 2), length_at(*header, 3), length_at(*header, 4)});
   if (!strings) return std::nullopt;
   const auto& [join_ref, ref, topic, event] = *strings;
-  return ClientMessage{as_json_ref(join_ref, join_ref_), as_json_ref(ref, ref_), topic, event, RawPayload{cutter.rest()}};
+  return ClientMessage{as_json_ref(join_ref, join_ref_), as_json_ref(ref, ref_), topic, event,
+                       RawPayload{cutter.rest()}};
 }
 
 std::optional<ClientMessage> Decoder::decode_user_push(std::string_view frame) {

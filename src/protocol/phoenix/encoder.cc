@@ -14,10 +14,11 @@ constexpr char kKindUserBroadcast = 4;
 std::string encode(Version version, const ServerMessage& m) {
   const std::string topic = m.topic_json.empty() ? json::quoted(m.topic) : std::string(m.topic_json);
   if (version == Version::kV2) {
-    return ws::make_frame(ws::Opcode::kText, {"[", m.join_ref, ",", m.ref, ",", topic, ",\"", m.event, "\",", m.payload, "]"});
+    return ws::make_frame(ws::Opcode::kText,
+                          {"[", m.join_ref, ",", m.ref, ",", topic, ",\"", m.event, "\",", m.payload, "]"});
   }
-  return ws::make_frame(ws::Opcode::kText, {"{\"topic\":", topic, ",\"event\":\"", m.event, "\",\"payload\":", m.payload,
-                                            ",\"ref\":", m.ref, "}"});
+  return ws::make_frame(ws::Opcode::kText, {"{\"topic\":", topic, ",\"event\":\"", m.event,
+                                            "\",\"payload\":", m.payload, ",\"ref\":", m.ref, "}"});
 }
 
 std::optional<std::string> encode_user_broadcast(const UserBroadcast& b) {
@@ -26,10 +27,12 @@ std::optional<std::string> encode_user_broadcast(const UserBroadcast& b) {
   }
   const char header[5] = {kKindUserBroadcast, static_cast<char>(b.topic.size()), static_cast<char>(b.event.size()),
                           static_cast<char>(b.metadata.size()), b.is_json ? '\1' : '\0'};
-  return ws::make_frame(ws::Opcode::kBinary, {std::string_view(header, sizeof header), b.topic, b.event, b.metadata, b.data});
+  return ws::make_frame(ws::Opcode::kBinary,
+                        {std::string_view(header, sizeof header), b.topic, b.event, b.metadata, b.data});
 }
 
-std::optional<std::string> encode_raw_broadcast(std::string_view topic, std::string_view event, std::string_view bytes) {
+std::optional<std::string> encode_raw_broadcast(std::string_view topic, std::string_view event,
+                                                std::string_view bytes) {
   if (topic.size() > kFieldBytesMax || event.size() > kFieldBytesMax) return std::nullopt;
   const char header[3] = {kKindBroadcast, static_cast<char>(topic.size()), static_cast<char>(event.size())};
   return ws::make_frame(ws::Opcode::kBinary, {std::string_view(header, sizeof header), topic, event, bytes});

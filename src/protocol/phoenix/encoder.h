@@ -20,7 +20,8 @@ struct ServerMessage {
 
 std::string encode(Version version, const ServerMessage& message);
 
-// Kind 4: a user broadcast for version 2. nullopt: topic, event or metadata is longer than 255 bytes and cannot be encoded.
+// Kind 4: a user broadcast for version 2. nullopt: topic, event or metadata is longer than 255 bytes and cannot be
+// encoded.
 struct UserBroadcast {
   std::string_view topic;
   std::string_view event;

@@ -37,8 +37,8 @@ struct RawPayload {
 
 // Views into the frame and the decoder that made it: valid until its next call, while the frame is.
 struct ClientMessage {
-  std::string_view join_ref;  // JSON source text, `null` when there is none
-  std::string_view ref;       // likewise
+  std::string_view join_ref;              // JSON source text, `null` when there is none
+  std::string_view ref;                   // likewise
   std::optional<std::string_view> topic;  // nullopt: not a string; then topic_json has its JSON source text
   std::optional<std::string_view> event;  // likewise; kind 3 is always `broadcast`
   std::variant<JsonPayload, UserPayload, RawPayload> payload;

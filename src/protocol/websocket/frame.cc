@@ -42,7 +42,8 @@ void append_header(std::string& out, Opcode opcode, std::uint64_t payload_bytes)
   for (int i = length_bytes - 1; i >= 0; --i) out += static_cast<char>(payload_bytes >> (8 * i));
 }
 
-// 7.4: codes that a peer may send. 1004-1006 and 1015 are reserved, below 1000 and 1016-2999 undefined, 3000-4999 free to use.
+// 7.4: codes that a peer may send. 1004-1006 and 1015 are reserved, below 1000 and 1016-2999 undefined, 3000-4999 free
+// to use.
 bool may_be_sent(std::uint16_t code) {
   if (code >= 3000 && code <= 4999) return true;
   return code >= 1000 && code <= 1014 && (code < 1004 || code > 1006);

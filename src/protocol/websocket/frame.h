@@ -48,8 +48,8 @@ struct FrameHeader {
   bool is_control() const { return (static_cast<std::uint8_t>(opcode) & 0x8) != 0; }
 };
 
-// The header of a frame from a client. nullopt: not complete yet. An error is a breach of the protocol (reserved bits and
-// opcodes, missing mask, long or fragmented control frames): close code 1002. Never reads past `in`.
+// The header of a frame from a client. nullopt: not complete yet. An error is a breach of the protocol (reserved bits
+// and opcodes, missing mask, long or fragmented control frames): close code 1002. Never reads past `in`.
 Result<std::optional<FrameHeader>, CloseCode> parse_client_header(std::string_view in);
 
 // XORs `bytes` with the mask (5.3), `offset` bytes into the frame's payload.
@@ -61,8 +61,8 @@ std::string make_frame(Opcode opcode, std::initializer_list<std::string_view> pa
 // A close frame without reason; nullopt makes it empty.
 std::string make_close_frame(std::optional<std::uint16_t> code);
 
-// What a close frame of a client is answered with: its own code, nothing where it had none (5.5.1). An error is the code for
-// a frame that breaks the rules of 7.4 or whose reason is not UTF-8.
+// What a close frame of a client is answered with: its own code, nothing where it had none (5.5.1). An error is the
+// code for a frame that breaks the rules of 7.4 or whose reason is not UTF-8.
 Result<std::optional<std::uint16_t>, CloseCode> parse_close_payload(std::string_view payload);
 
 }  // namespace rt::ws

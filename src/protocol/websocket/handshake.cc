@@ -28,7 +28,8 @@ Result<void> check_upgrade(const http::Request& request) {
   if (const auto ok = must_contain("connection", "upgrade"); !ok) return ok;
   if (const auto ok = must_contain("upgrade", "websocket"); !ok) return ok;
   if (request.header("sec-websocket-key").value_or("").empty()) return fail("'sec-websocket-key' header is missing");
-  if (request.header("sec-websocket-version").value_or("") != "13") return fail("'sec-websocket-version' header must be '13'");
+  if (request.header("sec-websocket-version").value_or("") != "13")
+    return fail("'sec-websocket-version' header must be '13'");
   return {};
 }
 

@@ -12,7 +12,8 @@ namespace rt::ws {
 // The value of Sec-WebSocket-Accept for the client's key (4.2.2).
 std::string accept_key(std::string_view client_key);
 
-// Whether the request asks for a WebSocket as section 4.2.1 demands. The error says what is missing; it is the body of a 400.
+// Whether the request asks for a WebSocket as section 4.2.1 demands. The error says what is missing; it is the body of
+// a 400.
 Result<void> check_upgrade(const http::Request& request);
 
 // The bytes of the 101 response.

@@ -1,8 +1,8 @@
 // Messages out of the bytes of a WebSocket client, however they are cut.
 //
-// Nearly all messages arrive whole in one read: those are unmasked where they lie and handed out without a copy. Only what is
-// incomplete is gathered on the heap, so a reader between messages is one null pointer. Memory grows with the bytes that have
-// arrived, never with the length that a header announces.
+// Nearly all messages arrive whole in one read: those are unmasked where they lie and handed out without a copy. Only
+// what is incomplete is gathered on the heap, so a reader between messages is one null pointer. Memory grows with the
+// bytes that have arrived, never with the length that a header announces.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +25,8 @@ struct ReaderLimits {
 
 struct Step {
   enum class Kind : std::uint8_t {
-    kNeedMore,   // `in` is used up
-    kMessage,    // a whole text or binary message
+    kNeedMore,  // `in` is used up
+    kMessage,   // a whole text or binary message
     kPing,
     kPong,
     kClose,
@@ -45,8 +45,8 @@ class Reader {
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
-  // Takes bytes from the front of `in` (and unmasks them in place) up to the end of one message or control frame. Call it
-  // again with what is left until it needs more.
+  // Takes bytes from the front of `in` (and unmasks them in place) up to the end of one message or control frame. Call
+  // it again with what is left until it needs more.
   Step next(std::span<char>& in, const ReaderLimits& limits);
 
   // Heap bytes held for an incomplete message.

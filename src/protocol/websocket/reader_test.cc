@@ -67,8 +67,8 @@ TEST_CASE("a stream means the same however it is cut") {
                              masked(Opcode::kContinuation, "gm", false) + masked(Opcode::kContinuation, "ent") +
                              masked(Opcode::kPong, "") + masked(Opcode::kText, "") +
                              masked(Opcode::kText, std::string(70'000, 'x')) + masked(Opcode::kClose, "\x03\xe8");
-  const Seen expected = {"T:hello", "B:" + std::string(300, 'b'), "ping:p", "T:fragment", "pong:", "T:",
-                         "T:" + std::string(70'000, 'x'), "close:\x03\xe8"};
+  const Seen expected = {"T:hello", "B:" + std::string(300, 'b'),    "ping:p",        "T:fragment", "pong:",
+                         "T:",      "T:" + std::string(70'000, 'x'), "close:\x03\xe8"};
   CHECK(read({stream}) == expected);
   CHECK(read(bytewise(stream)) == expected);
   const unsigned seed = std::random_device{}();
@@ -87,15 +87,15 @@ TEST_CASE("a stream means the same however it is cut") {
 
 TEST_CASE("breaches of the protocol end with 1002 in whole and in cut streams") {
   const std::string bad[] = {
-      std::string("\x81\x05hello"),                                                     // no mask
-      std::string("\xc1\x80\0\0\0\0", 6),                                               // a reserved bit
-      std::string("\x83\x80\0\0\0\0", 6),                                               // a reserved opcode
-      std::string("\x8b\x80\0\0\0\0", 6),                                               // a reserved control opcode
-      std::string("\x09\x80\0\0\0\0", 6),                                               // a fragmented ping
-      masked(Opcode::kPing, std::string(126, 'p')),                                     // a long ping
-      masked(Opcode::kContinuation, "x"),                                               // nothing to continue
-      masked(Opcode::kText, "a", false) + masked(Opcode::kText, "b"),                   // a message within a message
-      std::string("\x82\xff\x80\0\0\0\0\0\0\0\0\0\0\0", 14),                            // a length of 64 bits
+      std::string("\x81\x05hello"),                                    // no mask
+      std::string("\xc1\x80\0\0\0\0", 6),                              // a reserved bit
+      std::string("\x83\x80\0\0\0\0", 6),                              // a reserved opcode
+      std::string("\x8b\x80\0\0\0\0", 6),                              // a reserved control opcode
+      std::string("\x09\x80\0\0\0\0", 6),                              // a fragmented ping
+      masked(Opcode::kPing, std::string(126, 'p')),                    // a long ping
+      masked(Opcode::kContinuation, "x"),                              // nothing to continue
+      masked(Opcode::kText, "a", false) + masked(Opcode::kText, "b"),  // a message within a message
+      std::string("\x82\xff\x80\0\0\0\0\0\0\0\0\0\0\0", 14),           // a length of 64 bits
   };
   for (const std::string& stream : bad) {
     CHECK(read({stream}).back() == "!1002");
@@ -133,7 +133,8 @@ TEST_CASE("a reader between messages holds no memory") {
 TEST_CASE("where text is checked, invalid UTF-8 is refused at its first bad byte") {
   const ReaderLimits strict{.text = TextCheck::kUtf8};
   CHECK(read({masked(Opcode::kText, "\xc3\xa9")}, strict).back() == "T:\xc3\xa9");
-  CHECK(read({masked(Opcode::kText, "\xc3", false) + masked(Opcode::kContinuation, "\xa9")}, strict).back() == "T:\xc3\xa9");
+  CHECK(read({masked(Opcode::kText, "\xc3", false) + masked(Opcode::kContinuation, "\xa9")}, strict).back() ==
+        "T:\xc3\xa9");
   CHECK(read({masked(Opcode::kText, "a\xc3")}, strict).back() == "!1007");
   CHECK(read({masked(Opcode::kText, "\xed\xa0\x80 and more", true).substr(0, 9)}, strict).back() == "!1007");
   CHECK(read({masked(Opcode::kBinary, "\xff")}, strict).back() == "B:\xff");
@@ -146,7 +147,8 @@ TEST_CASE("close codes are answered alike, and impossible ones refused") {
     const auto parsed = parse_close_payload(payload);
     return parsed ? static_cast<int>(**parsed) : -static_cast<int>(parsed.error());
   };
-  for (const int code : {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999}) {
+  for (const int code :
+       {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999}) {
     CHECK(answer(static_cast<std::uint16_t>(code)) == code);
   }
   for (const int code : {0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535}) {
@@ -159,9 +161,12 @@ TEST_CASE("close codes are answered alike, and impossible ones refused") {
 }
 
 TEST_CASE("frames are written with the shortest length form") {
-  CHECK(make_frame(Opcode::kText, {"a", "bc"}) == "\x81\x03" "abc");
+  CHECK(make_frame(Opcode::kText, {"a", "bc"}) ==
+        "\x81\x03"
+        "abc");
   CHECK(make_frame(Opcode::kBinary, {std::string(126, 'x')}).substr(0, 4) == std::string("\x82\x7e\0\x7e", 4));
-  CHECK(make_frame(Opcode::kBinary, {std::string(65536, 'x')}).substr(0, 10) == std::string("\x82\x7f\0\0\0\0\0\1\0\0", 10));
+  CHECK(make_frame(Opcode::kBinary, {std::string(65536, 'x')}).substr(0, 10) ==
+        std::string("\x82\x7f\0\0\0\0\0\1\0\0", 10));
   CHECK(make_close_frame(1013) == "\x88\x02\x03\xf5");
   CHECK(make_close_frame(std::nullopt) == std::string("\x88\0", 2));
 }

@@ -83,7 +83,9 @@ std::string Exposition::finish() && {
 void write_process_metrics(Exposition& out) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   out.metric("process_cpu_seconds_total", MetricType::kCounter, "CPU time used, user and system.");
   out.sample_seconds(seconds(usage.ru_utime) + seconds(usage.ru_stime));
   out.metric("process_resident_memory_bytes", MetricType::kGauge, "Resident memory.");

@@ -20,7 +20,8 @@ TEST_CASE("the process tells its memory, CPU time and descriptors") {
   Exposition out({});
   write_process_metrics(out);
   const std::string text = std::move(out).finish();
-  for (const char* name : {"process_cpu_seconds_total ", "process_resident_memory_bytes ", "process_open_fds ", "process_max_fds "}) {
+  for (const char* name :
+       {"process_cpu_seconds_total ", "process_resident_memory_bytes ", "process_open_fds ", "process_max_fds "}) {
     const std::size_t at = text.find(std::string("\n") + name);
     REQUIRE(at != std::string::npos);
     CHECK(std::stod(text.substr(at + 1 + std::string(name).size())) > 0);

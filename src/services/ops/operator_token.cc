@@ -4,8 +4,8 @@
 
 namespace rt::ops {
 
-bool has_operator_token(const http::Request& request, std::string_view secret, const std::vector<auth::ClaimValidator>& validators,
-                        UnixSeconds now) {
+bool has_operator_token(const http::Request& request, std::string_view secret,
+                        const std::vector<auth::ClaimValidator>& validators, UnixSeconds now) {
   constexpr std::string_view kBearer = "Bearer ";
   const auto count = std::ranges::count(request.headers, "authorization", &http::Header::name);
   const std::string_view value = request.header("authorization").value_or("");

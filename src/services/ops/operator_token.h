@@ -9,7 +9,7 @@
 
 namespace rt::ops {
 
-bool has_operator_token(const http::Request& request, std::string_view secret, const std::vector<auth::ClaimValidator>& validators,
-                        UnixSeconds now);
+bool has_operator_token(const http::Request& request, std::string_view secret,
+                        const std::vector<auth::ClaimValidator>& validators, UnixSeconds now);
 
 }  // namespace rt::ops

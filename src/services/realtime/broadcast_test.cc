@@ -8,8 +8,8 @@ namespace {
 using phoenix::Version;
 
 std::shared_ptr<const Broadcast> broadcast(MessageKind kind, std::string event, std::string payload) {
-  return std::make_shared<const Broadcast>(
-      Message{.tenant = "t", .topic = "realtime:a", .kind = kind, .event = std::move(event), .payload = std::move(payload)});
+  return std::make_shared<const Broadcast>(Message{
+      .tenant = "t", .topic = "realtime:a", .kind = kind, .event = std::move(event), .payload = std::move(payload)});
 }
 
 // Without the WebSocket header; empty when it cannot be delivered.
@@ -24,8 +24,9 @@ TEST_CASE("receivers of each version get the form that their version has") {
   CHECK(bytes(text, Version::kV1) == R"({"topic":"realtime:a","event":"broadcast","payload":{"foo":1.50},"ref":null})");
   const auto user = broadcast(MessageKind::kUserJson, "e\"", " [1] ");
   CHECK(bytes(user, Version::kV2) == std::string("\4\12\2\0\1", 5) + "realtime:ae\" [1] ");
-  CHECK(bytes(user, Version::kV1) ==
-        R"({"topic":"realtime:a","event":"broadcast","payload":{"type":"broadcast","event":"e\"","payload":[1]},"ref":null})");
+  CHECK(
+      bytes(user, Version::kV1) ==
+      R"({"topic":"realtime:a","event":"broadcast","payload":{"type":"broadcast","event":"e\"","payload":[1]},"ref":null})");
   const auto binary = broadcast(MessageKind::kUserBinary, "e", "\xff");
   CHECK(bytes(binary, Version::kV2) == std::string("\4\12\1\0\0", 5) + "realtime:ae\xff");
   CHECK(binary->encoding(Version::kV1).why == Undeliverable::kByNature);

@@ -1,8 +1,8 @@
 // Which workers care about which topics, so that a publisher bothers only those.
 //
-// A fixed table of bit masks, indexed by a hash of tenant and topic: no lock, no growth. A worker sets its bit before its
-// subscriber's join is answered and clears it when it has no subscriber left in that bucket; two topics that share a bucket
-// cost a needless post now and then and nothing else.
+// A fixed table of bit masks, indexed by a hash of tenant and topic: no lock, no growth. A worker sets its bit before
+// its subscriber's join is answered and clears it when it has no subscriber left in that bucket; two topics that share
+// a bucket cost a needless post now and then and nothing else.
 #pragma once
 
 #include <array>
@@ -30,7 +30,8 @@ class InterestTable {
 // One worker's side of it; used on its thread only.
 class WorkerInterest final : public channels::Interest {
  public:
-  WorkerInterest(InterestTable& table, int worker) : table_(table), bit_(std::uint64_t{1} << worker), topics_(InterestTable::kBuckets) {}
+  WorkerInterest(InterestTable& table, int worker)
+      : table_(table), bit_(std::uint64_t{1} << worker), topics_(InterestTable::kBuckets) {}
 
   void begin(std::uint64_t topic_hash) override {
     const std::size_t bucket = topic_hash % InterestTable::kBuckets;

@@ -26,7 +26,8 @@ class LiveTenants {
   using Find = std::function<std::shared_ptr<const TenantRecord>(std::string_view external_id)>;
 
   // `default_tenant` stands in for hosts that name no tenant; empty: nothing does.
-  LiveTenants(Find find, std::string default_tenant) : find_(std::move(find)), default_tenant_(std::move(default_tenant)) {}
+  LiveTenants(Find find, std::string default_tenant)
+      : find_(std::move(find)), default_tenant_(std::move(default_tenant)) {}
 
   // The tenant of a request's host (lower case, without port): its first label names it.
   std::shared_ptr<LiveTenant> of_host(std::string_view host);

@@ -43,7 +43,9 @@ void Session::perform(channels::Actions& actions) {
   }
 }
 
-void Session::act(channels::SendFrame& action) { shard_.worker().send(connection_, net::FrameRef(std::move(action.frame))); }
+void Session::act(channels::SendFrame& action) {
+  shard_.worker().send(connection_, net::FrameRef(std::move(action.frame)));
+}
 
 void Session::act(channels::Publish& action) {
   const bool skip_sender = action.echo == channels::Echo::kSkipSender;
@@ -55,7 +57,8 @@ void Session::act(channels::CloseSocket& action) { shard_.worker().close(connect
 void Session::act(channels::LogLine& action) {
   if (action.code == "MalformedWebSocketMessage") shard_.counters().malformed_frames.add();
   if (action.level < log_level_) return;
-  shard_.log(action.level, {.tenant = tenant_->record->external_id, .error_code = action.code, .topic = action.topic}, action.text);
+  shard_.log(action.level, {.tenant = tenant_->record->external_id, .error_code = action.code, .topic = action.topic},
+             action.text);
 }
 
 void Session::act(channels::CountDrop&) { shard_.counters().dropped_size.add(); }

@@ -1,4 +1,5 @@
-// An authenticated WebSocket client: it carries the decisions of its channels to its connection and to the other subscribers.
+// An authenticated WebSocket client: it carries the decisions of its channels to its connection and to the other
+// subscribers.
 #pragma once
 
 #include <memory>

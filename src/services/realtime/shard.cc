@@ -9,7 +9,8 @@ namespace {
 
 class DeliverMail final : public net::Mail {
  public:
-  DeliverMail(Shard& shard, std::shared_ptr<const Broadcast> broadcast) : shard_(shard), broadcast_(std::move(broadcast)) {}
+  DeliverMail(Shard& shard, std::shared_ptr<const Broadcast> broadcast)
+      : shard_(shard), broadcast_(std::move(broadcast)) {}
   void deliver() override { shard_.deliver(*broadcast_, 0); }
 
  private:

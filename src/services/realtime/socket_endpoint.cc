@@ -21,7 +21,9 @@ Parameters read_parameters(std::string_view query) {
     if (name.starts_with("vsn[")) parameters.vsn = "an array";
     if (name == "apikey") parameters.apikey = value;
     if (name == "log_level") {
-      parameters.log_level = value == "info" ? LogLevel::kInfo : value == "warning" ? LogLevel::kWarning : LogLevel::kError;
+      parameters.log_level = value == "info"      ? LogLevel::kInfo
+                             : value == "warning" ? LogLevel::kWarning
+                                                  : LogLevel::kError;
     }
   }
   return parameters;
@@ -32,7 +34,10 @@ http::Response error_body(int status, std::string_view text) {
 }
 
 HandshakeRefusal refusal_of(const TokenFault& fault, const std::string& tenant) {
-  HandshakeRefusal refusal{.response = error_body(401, describe(fault)), .code = "ErrorConnectingToWebsocket", .log_text = describe(fault), .tenant = tenant};
+  HandshakeRefusal refusal{.response = error_body(401, describe(fault)),
+                           .code = "ErrorConnectingToWebsocket",
+                           .log_text = describe(fault),
+                           .tenant = tenant};
   switch (fault.kind) {
     case TokenFaultKind::kMalformed:
       refusal.code = "MalformedJWT";
@@ -58,7 +63,8 @@ HandshakeRefusal refusal_of(const TokenFault& fault, const std::string& tenant) 
 
 }  // namespace
 
-Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants, const Verify& verify) {
+Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants,
+                                                       const Verify& verify) {
   using When = HandshakeRefusal::When;
   const auto refuse = [](HandshakeRefusal refusal) { return tl::make_unexpected(std::move(refusal)); };
   if (request.method != "GET") return refuse({.response = {.status = 400}, .when = When::kNow});
@@ -68,7 +74,9 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
 
   const auto tenant = tenants.of_host(request.host());
   if (!tenant) {
-    return refuse({.response = error_body(404, "Tenant not found"), .code = "TenantNotFound", .log_text = "no tenant has the name of the host"});
+    return refuse({.response = error_body(404, "Tenant not found"),
+                   .code = "TenantNotFound",
+                   .log_text = "no tenant has the name of the host"});
   }
   const TenantRecord& record = *tenant->record;
   if (record.suspended) {
@@ -104,12 +112,15 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
 
 void SocketEndpoint::on_request(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
   Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
-  const Verify verify = [&shard](const TenantRecord& tenant, std::string_view text) { return shard.verify(tenant, text); };
+  const Verify verify = [&shard](const TenantRecord& tenant, std::string_view text) {
+    return shard.verify(tenant, text);
+  };
   auto start = check_handshake(request, node_.tenants, verify);
   if (start) return shard.open(connection, ws::make_upgrade_response(request), std::move(*start));
 
   HandshakeRefusal& refusal = start.error();
-  if (!refusal.code.empty()) shard.log(refusal.level, {.tenant = refusal.tenant, .error_code = refusal.code}, refusal.log_text);
+  if (!refusal.code.empty())
+    shard.log(refusal.level, {.tenant = refusal.tenant, .error_code = refusal.code}, refusal.log_text);
   if (refusal.when == HandshakeRefusal::When::kNow) {
     worker.respond(connection, refusal.response);
   } else {

@@ -29,7 +29,8 @@ struct HandshakeRefusal {
 using Verify = std::function<Result<TokenRef, TokenFault>(const TenantRecord& tenant, std::string_view text)>;
 
 // Reads no clock and sends nothing.
-Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants, const Verify& verify);
+Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants,
+                                                       const Verify& verify);
 
 class SocketEndpoint {
  public:

@@ -10,18 +10,26 @@ struct Fixture {
   TokenFaultKind fault = TokenFaultKind::kMalformed;
 
   // `fault` for every token but "good".
-  Result<SessionStart, HandshakeRefusal> check(std::string target, std::vector<http::Header> extra = {}, std::string host = "acme.example.test:4000",
-                                               std::int64_t users = 0) {
+  Result<SessionStart, HandshakeRefusal> check(std::string target, std::vector<http::Header> extra = {},
+                                               std::string host = "acme.example.test:4000", std::int64_t users = 0) {
     http::Request request{.method = "GET", .target = std::move(target)};
-    request.headers = {{"host", std::move(host)}, {"connection", "Upgrade"}, {"upgrade", "websocket"},
-                       {"sec-websocket-key", "x"}, {"sec-websocket-version", "13"}};
+    request.headers = {{"host", std::move(host)},
+                       {"connection", "Upgrade"},
+                       {"upgrade", "websocket"},
+                       {"sec-websocket-key", "x"},
+                       {"sec-websocket-version", "13"}};
     request.headers.insert(request.headers.end(), extra.begin(), extra.end());
-    LiveTenants tenants([this](std::string_view name) { return name == "acme" ? std::make_shared<const TenantRecord>(record) : nullptr; }, "");
+    LiveTenants tenants(
+        [this](std::string_view name) {
+          return name == "acme" ? std::make_shared<const TenantRecord>(record) : nullptr;
+        },
+        "");
     if (const auto tenant = tenants.of_host("acme")) tenant->users = users;
-    return check_handshake(request, tenants, [this](const TenantRecord&, std::string_view text) -> Result<TokenRef, TokenFault> {
-      if (text == "good") return std::make_shared<const Token>();
-      return tl::make_unexpected(TokenFault{fault, 5, "k\"1"});
-    });
+    return check_handshake(request, tenants,
+                           [this](const TenantRecord&, std::string_view text) -> Result<TokenRef, TokenFault> {
+                             if (text == "good") return std::make_shared<const Token>();
+                             return tl::make_unexpected(TokenFault{fault, 5, "k\"1"});
+                           });
   }
   int status(std::string target, std::vector<http::Header> extra = {}, std::string host = "acme.example.test") {
     const auto result = check(std::move(target), std::move(extra), std::move(host));
@@ -60,8 +68,9 @@ TEST_CASE("each fault of a token has its status and body") {
   CHECK(body(TokenFaultKind::kMalformed) == R"({"error":"The token provided is not a valid JWT"})");
   CHECK(body(TokenFaultKind::kExpired) == R"({"error":"Token has expired"})");
   CHECK(body(TokenFaultKind::kMissingClaims) == R"({"error":"Fields `role` and `exp` are required in JWT"})");
-  CHECK(body(TokenFaultKind::kNoKeyForKid) ==
-        R"({"error":"Failed to generate JWT signer for key ID (kid) \"k\\\"1\", check your JWT secret or JWKS configuration"})");
+  CHECK(
+      body(TokenFaultKind::kNoKeyForKid) ==
+      R"({"error":"Failed to generate JWT signer for key ID (kid) \"k\\\"1\", check your JWT secret or JWKS configuration"})");
   CHECK(body(TokenFaultKind::kOther) == R"({"error":"Error connecting to Realtime"})");
   CHECK(f.check("/s?apikey=bad").error().response.status == 500);
 }
@@ -72,7 +81,9 @@ TEST_CASE("what is no upgrade is refused at once, behind all other checks") {
   CHECK(!result);
   http::Request plain{.method = "GET", .target = "/s?apikey=good", .headers = {{"host", "acme"}}};
   LiveTenants tenants([&f](std::string_view) { return std::make_shared<const TenantRecord>(f.record); }, "");
-  const auto good = [](const TenantRecord&, std::string_view) -> Result<TokenRef, TokenFault> { return std::make_shared<const Token>(); };
+  const auto good = [](const TenantRecord&, std::string_view) -> Result<TokenRef, TokenFault> {
+    return std::make_shared<const Token>();
+  };
   const auto refused = check_handshake(plain, tenants, good);
   REQUIRE(!refused);
   CHECK(refused.error().response.status == 400);

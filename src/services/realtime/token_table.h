@@ -1,7 +1,7 @@
 // Verified tokens of one worker, each once.
 //
-// Thousands of sockets often share a token, and each socket shows its own again with every join. A token that somebody here
-// holds is not verified again: only its times are looked at. It is forgotten with its last holder.
+// Thousands of sockets often share a token, and each socket shows its own again with every join. A token that somebody
+// here holds is not verified again: only its times are looked at. It is forgotten with its last holder.
 #pragma once
 
 #include <memory>
