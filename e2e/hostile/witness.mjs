@@ -13,7 +13,7 @@ const MAX_DELAY_MS = 10_000; // that nothing hangs; speed is the benchmark's bus
 const PACE_MS = 2;
 
 // Sanitizers keep freed memory back on purpose, so there we only look on.
-const MEMORY_IS_JUDGED = !Object.keys(process.env).some((name) => /^[AT]SAN_OPTIONS$/.test(name));
+export const MEMORY_IS_JUDGED = !Object.keys(process.env).some((name) => /^[AT]SAN_OPTIONS$/.test(name));
 
 // Defines tests against `server` whose body is the misbehaviour: hostile(name, {growthMiB}, async (t) => …).
 export const hostileTo = (server) => (name, limits, misbehave) =>
