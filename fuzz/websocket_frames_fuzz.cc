@@ -16,7 +16,7 @@ namespace {
 using rt::ws::Step;
 
 template <class NextPiece>
-std::string read(std::string stream, const rt::ws::ReaderLimits& limits, NextPiece next_piece) {
+std::string read(const std::string& stream, const rt::ws::ReaderLimits& limits, NextPiece next_piece) {
   rt::ws::Reader reader;
   std::string seen;
   for (std::size_t at = 0; at < stream.size();) {

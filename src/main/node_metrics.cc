@@ -8,7 +8,6 @@ namespace rt::app {
 namespace {
 
 using ops::Exposition;
-using ops::Label;
 using ops::MetricType;
 
 std::int64_t number(const Counter& counter) { return static_cast<std::int64_t>(counter.value()); }

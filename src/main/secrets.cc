@@ -55,7 +55,7 @@ Result<void> sync_directory(const std::string& path) {
 
 Result<std::string> make_secret(const std::string& data_dir, const SecretName& name, Random& random) {
   const std::string path = path_of(data_dir, name);
-  const std::string secret = random.hex(kSecretBytes);
+  std::string secret = random.hex(kSecretBytes);
   const File file(path, O_WRONLY | O_CREAT | O_EXCL);
   if (!file.is_open()) return failed("making the secret", path);
   if (!write_and_sync(file.fd(), secret)) {

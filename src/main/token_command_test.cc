@@ -74,7 +74,8 @@ TEST_CASE("a metrics token has its own secret and needs no role") {
 
 TEST_CASE("without a variable the secret is the one that the server made") {
   char name[] = "/tmp/rt_token_test_XXXXXX";
-  const std::string directory = mkdtemp(name);
+  REQUIRE(mkdtemp(name) != nullptr);
+  const std::string directory = name;
   const Run too_early = run({"--data-dir", directory}, {});
   CHECK(too_early.exit_code == 1);
   CHECK(too_early.err.find("there is no secret in " + directory + " yet: start the server once") != std::string::npos);

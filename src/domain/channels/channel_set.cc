@@ -138,12 +138,13 @@ void ChannelSet::on_channel_due(Channel& channel) {
   const Time now = host_.now();
   if (channel.replication_ready_by && now >= *channel.replication_ready_by) {
     shut_down(channel, "Replication connection was not established in time", out);
-  } else if (now < channel.confirm_at) {
-    confirm_later(channel);
-  } else if (const auto ok = host_.confirm(*channel.token); !ok) {
-    shut_down(channel, describe(ok.error()), out);
   } else {
-    confirm_later(channel);
+    const auto confirmed = now < channel.confirm_at ? Result<void, TokenFault>() : host_.confirm(*channel.token);
+    if (confirmed) {
+      confirm_later(channel);
+    } else {
+      shut_down(channel, describe(confirmed.error()), out);
+    }
   }
   host_.perform(out);
 }

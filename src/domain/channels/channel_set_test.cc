@@ -99,14 +99,14 @@ const std::string kJoin = R"(["1","1","realtime:a","phx_join",{"config":{}}])";
 const std::string kJoined = R"(["1","1","realtime:a","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}])";
 const std::string kClosed = R"(["1","1","realtime:a","phx_close",{}])";
 
-std::string bad_join(std::string ref) {
+std::string bad_join(const std::string& ref) {
   return R"([")" + ref + R"(",")" + ref + R"(","realtime:a","phx_join",{"config":{},"access_token":"x"}])";
 }
-std::string bad_token(std::string ref) {
+std::string bad_token(const std::string& ref) {
   return R"([")" + ref + R"(",")" + ref +
          R"(","realtime:a","phx_reply",{"status":"error","response":{"reason":"MalformedJWT: The token provided is not a valid JWT"}}])";
 }
-std::string system_error(std::string message) {
+std::string system_error(const std::string& message) {
   return R"(["1",null,"realtime:a","system",{"extension":"system","status":"error","message":")" + message +
          R"(","channel":"a"}])";
 }

@@ -57,7 +57,7 @@ Result<asio::ip::address> address_of(const ListenerConfig& config) {
     return v6 ? asio::ip::address(asio::ip::address_v6::any()) : asio::ip::address(asio::ip::address_v4::any());
   }
   boost::system::error_code error;
-  const auto address = asio::ip::make_address(config.address == "localhost" ? "127.0.0.1" : config.address, error);
+  auto address = asio::ip::make_address(config.address == "localhost" ? "127.0.0.1" : config.address, error);
   if (error) {
     return fail("LISTEN_ADDRESS '" + config.address +
                 "' is not an IP address: give one of this machine's, e.g. 127.0.0.1 or ::");

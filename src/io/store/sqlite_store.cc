@@ -249,7 +249,7 @@ Result<void> apply_missing_migrations(Connection& connection) {
 // The write lock is taken first, so that of two programs one migrates and the other finds it done.
 Result<void> migrate(Connection& connection) {
   if (const auto begun = connection.execute("BEGIN IMMEDIATE"); !begun) return begun;
-  const auto applied = apply_missing_migrations(connection);
+  auto applied = apply_missing_migrations(connection);
   if (applied) return connection.execute("COMMIT");
   if (const auto undone = connection.execute("ROLLBACK"); !undone) {
     return fail(applied.error().message + "; then " + undone.error().message);

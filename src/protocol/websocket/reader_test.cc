@@ -142,7 +142,7 @@ TEST_CASE("where text is checked, invalid UTF-8 is refused at its first bad byte
 }
 
 TEST_CASE("close codes are answered alike, and impossible ones refused") {
-  const auto answer = [](std::uint16_t code, std::string reason = {}) {
+  const auto answer = [](std::uint16_t code, const std::string& reason = {}) {
     const std::string payload = std::string{static_cast<char>(code >> 8), static_cast<char>(code)} + reason;
     const auto parsed = parse_close_payload(payload);
     return parsed ? static_cast<int>(**parsed) : -static_cast<int>(parsed.error());
