@@ -15,19 +15,12 @@
 #include <sstream>
 #include <thread>
 
+#include "testing/temporary_directory.h"
+
 namespace rt {
 namespace {
 
 using namespace std::chrono_literals;
-
-struct TemporaryDirectory {
-  TemporaryDirectory() { path = mkdtemp(name); }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path); }
-  std::string file(const std::string& leaf) const { return path + "/" + leaf; }
-
-  char name[32] = "/tmp/rt_log_test_XXXXXX";
-  std::string path;
-};
 
 std::string contents(const std::string& path) {
   std::ifstream in(path, std::ios::binary);

@@ -9,16 +9,13 @@
 #include <fstream>
 #include <regex>
 
+#include "testing/temporary_directory.h"
+
 namespace rt::app {
 namespace {
 
 struct DataDirectory {
-  DataDirectory() {
-    char name[] = "/tmp/rt_secrets_test_XXXXXX";
-    parent = mkdtemp(name);
-    config.data_dir = parent + "/var/data";
-  }
-  ~DataDirectory() { std::filesystem::remove_all(parent); }
+  DataDirectory() { config.data_dir = parent.file("var/data"); }
 
   std::string file(const std::string& leaf) const { return config.data_dir + "/" + leaf; }
   void put(const std::string& leaf, const std::string& text, mode_t mode = 0600) const {
@@ -31,7 +28,7 @@ struct DataDirectory {
     return resolved ? "" : resolved.error().message;
   }
 
-  std::string parent;
+  TemporaryDirectory parent;
   Config config;
   SystemRandom random;
 };

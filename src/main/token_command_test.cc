@@ -11,6 +11,7 @@
 #include "domain/auth/jwt.h"
 #include "main/secrets.h"
 #include "testing/manual_clock.h"
+#include "testing/temporary_directory.h"
 
 namespace rt::app {
 namespace {
@@ -73,9 +74,8 @@ TEST_CASE("a metrics token has its own secret and needs no role") {
 }
 
 TEST_CASE("without a variable the secret is the one that the server made") {
-  char name[] = "/tmp/rt_token_test_XXXXXX";
-  REQUIRE(mkdtemp(name) != nullptr);
-  const std::string directory = name;
+  const TemporaryDirectory temporary;
+  const std::string& directory = temporary.path();
   const Run too_early = run({"--data-dir", directory}, {});
   CHECK(too_early.exit_code == 1);
   CHECK(too_early.err.find("there is no secret in " + directory + " yet: start the server once") != std::string::npos);
@@ -86,7 +86,6 @@ TEST_CASE("without a variable the secret is the one that the server made") {
   REQUIRE(resolve_secrets(config, random));
   CHECK(accepts(*config.api_jwt_secret, run({"--data-dir", directory}, {}).out));
   CHECK(accepts(*config.metrics_jwt_secret, run({"--metrics"}, {{"DATA_DIR", directory}}).out));
-  std::filesystem::remove_all(directory);
 }
 
 TEST_CASE("mistakes are explained and give no token") {

@@ -9,17 +9,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include "testing/temporary_directory.h"
+
 namespace rt::store {
 namespace {
 
 struct StoreFile {
-  StoreFile() {
-    char name[] = "/tmp/rt_store_test_XXXXXX";
-    directory = mkdtemp(name);
-    path = directory + "/control.db";
-  }
-  ~StoreFile() { std::filesystem::remove_all(directory); }
-
   std::unique_ptr<ControlStore> open() const {
     auto store = open_sqlite_store(path);
     REQUIRE_MESSAGE(store, store.error().message);
@@ -36,8 +31,8 @@ struct StoreFile {
     sqlite3_close(database);
   }
 
-  std::string directory;
-  std::string path;
+  TemporaryDirectory directory;
+  std::string path = directory.file("control.db");
 };
 
 TenantRecord acme() {
@@ -157,10 +152,10 @@ TEST_CASE("a file that cannot be opened or is no store is named with the reason"
   StoreFile file;
   std::ofstream(file.path) << std::string(5000, 'x');
   CHECK(file.error() == "setting up the control store " + file.path + ": file is not a database");
-  file.path = file.directory + "/missing/control.db";
+  file.path = file.directory.path() + "/missing/control.db";
   CHECK(file.error() == "making the control store " + file.path + ": No such file or directory");
-  file.path = file.directory;
-  CHECK(file.error() == "opening the control store " + file.directory + ": unable to open database file");
+  file.path = file.directory.path();
+  CHECK(file.error() == "opening the control store " + file.directory.path() + ": unable to open database file");
 }
 
 }  // namespace
