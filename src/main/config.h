@@ -43,6 +43,7 @@ struct Config {
   std::chrono::milliseconds send_blocked_timeout{30'000};
   std::size_t worker_send_queue_bytes_max = std::size_t{1} << 30;  // per worker, all queues together
   std::size_t worker_receive_bytes_max = std::size_t{1} << 29;     // per worker, all incomplete messages together
+  std::size_t socket_channel_bytes_max = 50'000'000;               // what the channels of one socket may hold
   std::chrono::milliseconds no_channel_timeout{600'000};
   std::chrono::milliseconds connect_error_backoff{2'000};
   std::chrono::milliseconds channel_error_backoff{5'000};

@@ -52,6 +52,11 @@ void write_connections(Exposition& out, const NodeParts& node) {
   out.sample(open);
   out.metric("phoenix_connections_active", MetricType::kGauge, "Connections that count against the limit.");
   out.sample(open);
+  out.metric("realtime_accepted_total", MetricType::kCounter, "Connections accepted.");
+  out.sample(static_cast<std::int64_t>(node.listener->accepted()));
+  out.metric("realtime_accept_failures_total", MetricType::kCounter,
+             "Connections that could not be accepted, e.g. for want of descriptors.");
+  out.sample(static_cast<std::int64_t>(node.listener->failures()));
   out.metric("phoenix_connections_max", MetricType::kGauge, "Most connections that may be open.");
   out.sample(node.connections_max);
 }
@@ -99,6 +104,8 @@ std::string scrape(const NodeParts& node) {
   writer.counter("realtime_receive_cap_closes_total",
                  "Connections closed because incomplete messages held too much memory.",
                  &WorkerCounters::receive_cap_closes);
+  writer.counter("realtime_memory_limit_cuts_total", "Sockets cut because their channels held too much memory.",
+                 &ShardCounters::memory_limit_cuts);
   write_drops(out, writer);
   write_log_drops(out, node, writer);
   writer.each_worker("realtime_worker_connections", MetricType::kGauge, "Open connections of a worker.",

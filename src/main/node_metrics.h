@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "io/net/listener.h"
 #include "io/net/worker.h"
 #include "services/realtime/shard.h"
 
@@ -12,6 +13,7 @@ namespace rt::app {
 struct NodeParts {
   std::vector<const net::Worker*> workers;
   std::vector<const realtime::Shard*> shards;  // by worker
+  const net::Listener* listener = nullptr;
   std::int64_t connections_max = 0;
   std::string node_name;  // `realtime@127.0.0.1`
   std::string region;     // empty: `nil`

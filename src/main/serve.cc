@@ -90,6 +90,7 @@ net::WorkerConfig worker_config(const Config& config) {
 
 realtime::NodeConfig node_config(const Config& config) {
   realtime::NodeConfig out;
+  out.channels.socket_bytes_max = config.socket_channel_bytes_max;
   out.channels.error_backoff = config.channel_error_backoff;
   out.channels.token_confirm_interval = config.token_confirm_interval;
   out.channels.replication_ready_timeout = config.replication_ready_timeout;
@@ -274,6 +275,7 @@ int serve(Config config) {
                                        .connections_max = config.connections_max},
                                       io, all_workers);
   if (!listener) return failed(listener.error());
+  parts.listener = listener->get();
   for (Lane& lane : lanes) {
     lane.thread = std::thread([&lane] {
       pthread_setname_np(pthread_self(), ("worker-" + std::to_string(lane.worker->index())).c_str());

@@ -173,6 +173,8 @@ std::vector<Setting> socket_settings() {
        "bytes that may wait for all readers of one worker; beyond, the one with most is closed"},
       {"WORKER_RECEIVE_BYTES_MAX", "", number(&Config::worker_receive_bytes_max, kBufferBytes),
        "bytes of incomplete messages that one worker holds"},
+      {"WEBSOCKET_MAX_HEAP_SIZE", "", number(&Config::socket_channel_bytes_max, Range{1, INT64_MAX}),
+       "bytes that the channels of one socket may hold (names, refs, tokens); beyond, it is cut"},
       {"CONNECT_ERROR_BACKOFF_MS", "", milliseconds(&Config::connect_error_backoff, 0),
        "delay before a refused WebSocket handshake is answered"},
       {"CHANNEL_ERROR_BACKOFF_MS", "", milliseconds(&Config::channel_error_backoff, 0),

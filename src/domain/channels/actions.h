@@ -30,6 +30,9 @@ struct CloseSocket {
   ws::CloseCode code = ws::CloseCode::kNormal;
 };
 
+// At once and without a close frame.
+struct CutSocket {};
+
 struct LogLine {
   LogLevel level = LogLevel::kError;
   std::string_view code;  // of the register of error codes; a literal
@@ -37,13 +40,13 @@ struct LogLine {
   std::string text;
 };
 
-// Something was dropped because of a limit; counted by reason.
-enum class DropReason : std::uint8_t { kSize };
-struct CountDrop {
-  DropReason reason = DropReason::kSize;
+// Something the client said was dropped.
+enum class Dropped : std::uint8_t { kMalformedFrame, kOversizedPayload };
+struct Count {
+  Dropped what = Dropped::kMalformedFrame;
 };
 
-using Action = std::variant<SendFrame, Publish, CloseSocket, LogLine, CountDrop>;
+using Action = std::variant<SendFrame, Publish, CloseSocket, CutSocket, LogLine, Count>;
 using Actions = std::vector<Action>;
 
 }  // namespace rt::channels

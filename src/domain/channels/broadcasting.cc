@@ -37,7 +37,7 @@ void ChannelSet::broadcast(Channel& channel, const Message& message, Actions& ou
 
   const std::uint64_t size = std::visit([](const auto& payload) { return size_of(payload); }, message.payload);
   if (size > static_cast<std::uint64_t>(host_.tenant().limits.payload_kb_max) * 1000 + 500) {
-    out.push_back(CountDrop{DropReason::kSize});
+    out.push_back(Count{Dropped::kOversizedPayload});
     if (channel.ack) reply(channel.join_ref, message, "error", "\"payload_size_exceeded\"", out);
     return;
   }

@@ -15,6 +15,10 @@ class ChannelSet;
 struct Channel {
   Channel(ChannelSet& owner, TopicTable& topics, const TopicKey& key, SocketId socket, phoenix::Version version);
 
+  // What it holds in memory that the client chose.
+  std::size_t bytes() const {
+    return sizeof(Channel) + topic().size() + recorded_join_ref.size() + join_ref.size() + token->text.size();
+  }
   const std::string& topic() const { return seat.topic().name; }
   std::string_view sub_topic() const { return std::string_view(topic()).substr(kTopicPrefix.size()); }
 
@@ -24,6 +28,7 @@ struct Channel {
   bool ack = false;
   bool self = false;
   TokenRef token;
+  std::size_t counted_bytes = 0;             // of bytes(), in the sum of its socket
   Time confirm_at{};                         // when the token is looked at again
   std::optional<Time> replication_ready_by;  // when the wait for the replication notice is given up
   Deadline deadline;                         // the earlier of the two

@@ -15,6 +15,9 @@
 namespace rt::channels {
 
 struct ChannelRules {
+  // What the channels of one socket may hold in memory: their names, refs and tokens, which are as long as the client
+  // likes.
+  std::size_t socket_bytes_max = 50'000'000;
   std::chrono::milliseconds error_backoff{5'000};  // how long a refused join waits for its answer
   std::chrono::milliseconds token_confirm_interval{300'000};
   std::chrono::milliseconds replication_ready_timeout{60'000};

@@ -40,6 +40,7 @@ ChannelSet::~ChannelSet() = default;
 void ChannelSet::handle(ws::Opcode opcode, std::string_view frame, Actions& out) {
   const auto message = decoder_.decode(version_, opcode, frame);
   if (!message) {
+    out.push_back(Count{Dropped::kMalformedFrame});
     out.push_back(LogLine{LogLevel::kError,
                           "MalformedWebSocketMessage",
                           {},
@@ -130,6 +131,7 @@ void ChannelSet::remove(Channel& channel) {
   RT_CHECK(found != channels_.end() && found->second.get() == &channel);
   // Its key lives in the topic, so the entry goes first.
   const std::unique_ptr<Channel> removed = std::move(found->second);
+  channel_bytes_ -= removed->counted_bytes;
   channels_.erase(found);
 }
 
@@ -165,10 +167,9 @@ void ChannelSet::on_refusal_due(Refusal& refusal) {
 }
 
 void ChannelSet::answer(std::unique_ptr<Refusal> refusal, Actions& out) {
-  waiting_bytes_ -= sizeof(Refusal) + refusal->reply.size();
+  waiting_bytes_ -= refusal->bytes();
   out.push_back(SendFrame{std::move(refusal->reply)});
   if (!refusal->close_of_replaced.empty()) out.push_back(SendFrame{std::move(refusal->close_of_replaced)});
-  if (refusal->socket_close) out.push_back(CloseSocket{*refusal->socket_close});
   // What the client said meanwhile, until it is refused again.
   while (!refusal->waiting.empty()) {
     if (const auto again = refusals_.find(std::string_view(refusal->topic)); again != refusals_.end()) {

@@ -53,7 +53,6 @@ class ChannelSet {
     std::string_view code;  // for the log
     std::string reason;     // for the client
     bool holds_slot = false;
-    std::optional<ws::CloseCode> socket_close;
     LogLevel level = LogLevel::kError;
   };
   using Message = phoenix::ClientMessage;
@@ -98,6 +97,7 @@ class ChannelSet {
   ws::Opcode opcode_ = ws::Opcode::kText;
   bool has_tried_to_join_ = false;
   std::size_t waiting_bytes_ = 0;
+  std::size_t channel_bytes_ = 0;  // of all channels, their counted_bytes
 
   struct TopicHash {
     HashKey key;

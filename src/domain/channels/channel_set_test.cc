@@ -48,6 +48,7 @@ struct Socket : ChannelHost {
   void perform(Actions& actions) override {
     for (Action& action : actions) {
       if (const auto* sent = std::get_if<SendFrame>(&action)) frames.push_back(payload_of(sent->frame));
+      if (std::holds_alternative<CutSocket>(action)) frames.push_back("cut");
       if (const auto* published = std::get_if<Publish>(&action)) {
         frames.push_back("publish " + published->message.payload +
                          (published->echo == Echo::kIncludeSender ? " to self too" : ""));
@@ -222,6 +223,21 @@ TEST_CASE(
   CHECK(socket.say(R"(["6","6","realtime:b","phx_join",{"config":{}}])").empty());
   CHECK(socket.wait(6s).size() == 2);
   CHECK(socket.say(R"(["7","7","realtime:b","phx_join",{"config":{}}])").size() == 1);
+}
+
+TEST_CASE("a socket whose channels hold too much is cut, and what a channel held is free again when it has ended") {
+  Socket socket;
+  socket.rules_.socket_bytes_max = 10'000;
+  const std::string name = std::string(6'000, 'x');
+  const auto join = [&](char first) {
+    return R"(["1","1","realtime:)" + (first + name) + R"(","phx_join",{"config":{}}])";
+  };
+  for (int round = 0; round < 5; ++round) {
+    CHECK(socket.say(join('a')).size() == 1);
+    CHECK(socket.say(R"(["1","2","realtime:a)" + name + R"(","phx_leave",{}])").size() == 2);
+  }
+  CHECK(socket.say(join('a')).size() == 1);
+  CHECK(socket.say(join('b')) == Frames{"cut"});
 }
 
 TEST_CASE("a broadcast is published as it came, before its acknowledgement") {

@@ -113,6 +113,9 @@ void Reader::read_changes(const Value& config) {
   if (!changes || !changes->is_array()) return;
   json::Elements elements(*changes);
   while (const auto element = elements.next()) {
+    if (request_.change_entries.size() == kChangeEntriesMax) {
+      return structural_fault("config.postgres_changes must not have more than 1000 elements: use several channels");
+    }
     if (element->is_object()) {
       request_.change_entries.push_back(element->text());
     } else if (!element->is_null()) {

@@ -14,6 +14,9 @@
 
 namespace rt::channels {
 
+// More subscriptions of one channel are a structural error: no program lists as many, and each costs work.
+inline constexpr std::size_t kChangeEntriesMax = 1000;
+
 struct JoinRequest {
   bool has_config = false;  // without: a join of the old API
   bool is_private = false;

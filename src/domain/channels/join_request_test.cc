@@ -75,6 +75,16 @@ TEST_CASE("change entries are objects; null is skipped and anything but an array
   CHECK(parse(R"({"config":{"postgres_changes":null}})").change_entries.empty());
 }
 
+TEST_CASE("a thousand change entries are taken, one more is an error that says so") {
+  std::string entries = "{}";
+  for (std::size_t i = 1; i < kChangeEntriesMax; ++i) entries += ",{}";
+  const std::string most = R"({"config":{"postgres_changes":[)" + entries + "]}}";
+  CHECK(parse(most).change_entries.size() == kChangeEntriesMax);
+  CHECK(parse(most).structural_fault.empty());
+  const std::string too_many = R"({"config":{"postgres_changes":[)" + entries + ",{}]}}";
+  CHECK(parse(too_many).structural_fault.find("1000") != std::string::npos);
+}
+
 TEST_CASE("entries are echoed verbatim, in order, with ids that follow from their contents alone") {
   const auto ids = [](const std::vector<std::string_view>& entries) {
     const std::string echo = echo_change_entries(entries);

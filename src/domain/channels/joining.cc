@@ -66,6 +66,14 @@ void ChannelSet::join(const Message& message, Actions& out) {
   auto joined = try_join(message, topic, echo, out);
   if (!joined) return refuse_join(message, joined.error(), std::move(close_of_replaced), out);
   Channel& channel = **joined;
+  channel.counted_bytes = channel.bytes();
+  if (channel_bytes_ + channel.counted_bytes > host_.rules().socket_bytes_max) {
+    out.push_back(LogLine{LogLevel::kError, "SocketMemoryLimitReached", std::string(topic),
+                          "cut a socket whose channels would hold more than WEBSOCKET_MAX_HEAP_SIZE bytes"});
+    out.push_back(CutSocket{});
+    return;
+  }
+  channel_bytes_ += channel.counted_bytes;
   channels_.emplace(std::string_view(channel.topic()), std::move(*joined));
   host_.count_user();
   reply(channel.recorded_join_ref, message, "ok", "{\"postgres_changes\":" + echo + "}", out);
@@ -173,9 +181,8 @@ void ChannelSet::refuse_join(const Message& message, const JoinFault& fault, std
                                               .event = "phx_reply",
                                               .payload = payload});
   refusal->close_of_replaced = std::move(close_of_replaced);
-  refusal->socket_close = fault.socket_close;
   refusal->holds_slot = fault.holds_slot;
-  waiting_bytes_ += sizeof(Refusal) + refusal->reply.size();
+  waiting_bytes_ += refusal->bytes();
   if (host_.rules().error_backoff.count() == 0) return answer(std::move(refusal), out);
   refusal->due.set(host_.wheel(), host_.now() + host_.rules().error_backoff);
   refusals_.emplace(std::string_view(refusal->topic), std::move(refusal));

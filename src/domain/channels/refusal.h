@@ -5,7 +5,6 @@
 #pragma once
 
 #include <deque>
-#include <optional>
 #include <string>
 
 #include "base/timing_wheel.h"
@@ -23,12 +22,14 @@ struct WaitingFrame {
 struct Refusal {
   Refusal(ChannelSet& owner, std::string name);
 
+  // In memory, but for the frames that wait.
+  std::size_t bytes() const { return sizeof(Refusal) + topic.size() + reply.size() + close_of_replaced.size(); }
+
   ChannelSet& set;
   const std::string topic;
-  std::string reply;                          // whole frame
-  std::string close_of_replaced;              // whole frame, empty when the join replaced no channel
-  std::optional<ws::CloseCode> socket_close;  // behind the reply
-  bool holds_slot = false;                    // counts as a channel of the socket until it is answered
+  std::string reply;              // whole frame
+  std::string close_of_replaced;  // whole frame, empty when the join replaced no channel
+  bool holds_slot = false;        // counts as a channel of the socket until it is answered
   std::deque<WaitingFrame> waiting;
   Deadline due;
 };

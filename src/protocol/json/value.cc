@@ -205,35 +205,77 @@ std::string quoted(std::string_view text) {
   return out;
 }
 
-std::uint64_t hash_of(HashKey key, Value value, std::string_view ignored_member) {
-  const auto tagged = [key](char tag, std::string_view bytes) {
-    return siphash({key.k0 ^ static_cast<std::uint64_t>(tag), key.k1}, bytes);
-  };
-  switch (value.type()) {
-    case Type::kString:
-      return tagged('s', unescape(value.text()));
-    case Type::kArray: {
-      std::uint64_t hash = tagged('a', {});
-      Elements elements(value);
-      while (const auto element = elements.next()) {
-        hash = siphash({hash, key.k1}, std::to_string(hash_of(key, *element)));
-      }
-      return hash;
-    }
-    case Type::kObject: {
-      std::uint64_t hash = tagged('o', {});
-      Elements members(value);
-      while (const auto member = members.next()) {
-        const std::string name = unescape(members.key());
-        if (!ignored_member.empty() && name == ignored_member) continue;
-        // A sum, so that the order of members does not count.
-        hash += siphash({hash_of(key, *member), key.k0}, name);
-      }
-      return hash;
-    }
-    default:
-      return tagged('v', value.text());
+namespace {
+
+// Hashes a walked value in one pass over the text, however deep they are nested: a client chooses the depth.
+class Hasher {
+ public:
+  Hasher(HashKey key, std::string_view text) : key_(key), text_(text) {}
+
+  std::uint64_t value(std::string_view ignored_member = {});
+
+ private:
+  std::uint64_t array();
+  std::uint64_t object(std::string_view ignored_member);
+  std::uint64_t tagged(char tag, std::string_view bytes) const {
+    return siphash({key_.k0 ^ static_cast<std::uint64_t>(tag), key_.k1}, bytes);
   }
+  void skip_space() { at_ = skip_white_space(text_, at_); }
+  // Past white space, a comma before a further element, or the end of the container, which gives false.
+  bool goes_on() {
+    skip_space();
+    if (text_[at_] == ',') ++at_;
+    skip_space();
+    if (text_[at_] != ']' && text_[at_] != '}') return true;
+    ++at_;
+    return false;
+  }
+
+  const HashKey key_;
+  const std::string_view text_;
+  std::size_t at_ = 0;
+};
+
+std::uint64_t Hasher::value(std::string_view ignored_member) {
+  if (text_[at_] == '[') return array();
+  if (text_[at_] == '{') return object(ignored_member);
+  const std::size_t begin = at_;
+  at_ = end_of_value(text_, at_);
+  const std::string_view scalar = text_.substr(begin, at_ - begin);
+  return scalar[0] == '"' ? tagged('s', unescape(scalar)) : tagged('v', scalar);
+}
+
+std::uint64_t Hasher::array() {
+  ++at_;
+  std::uint64_t hash = tagged('a', {});
+  while (goes_on()) {
+    const std::uint64_t element = value();
+    hash = siphash({hash, key_.k1}, {reinterpret_cast<const char*>(&element), sizeof element});
+  }
+  return hash;
+}
+
+std::uint64_t Hasher::object(std::string_view ignored_member) {
+  ++at_;
+  std::uint64_t hash = tagged('o', {});
+  while (goes_on()) {
+    const std::size_t end = end_of_string(text_, at_);
+    const std::string name = unescape(text_.substr(at_, end - at_));
+    at_ = end;
+    skip_space();
+    ++at_;  // the colon
+    skip_space();
+    const std::uint64_t member = value();
+    // A sum, so that the order of members does not count.
+    if (ignored_member.empty() || name != ignored_member) hash += siphash({member, key_.k0}, name);
+  }
+  return hash;
+}
+
+}  // namespace
+
+std::uint64_t hash_of(HashKey key, Value value, std::string_view ignored_member) {
+  return Hasher(key, value.text()).value(ignored_member);
 }
 
 }  // namespace rt::json

@@ -43,6 +43,10 @@ TEST_CASE("equal values hash alike whatever their spelling, different ones do no
   CHECK(hash(R"({"a":1})") != hash(R"({"a":1.0})"));
   CHECK(hash(R"({"a":[1,2]})") != hash(R"({"a":[2,1]})"));
   CHECK(hash(R"({"a":"1"})") != hash(R"({"a":1})"));
+  CHECK(hash(R"([ [ ] , { } , {"a" : [1 , "x" ] } ])") == hash(R"([[],{},{"a":[1,"x"]}])"));
+  CHECK(hash("[[],{}]") != hash("[{},[]]"));
+  CHECK(hash("[[1],2]") != hash("[[1,2]]"));
+  CHECK(hash(R"({"x":{"id":1}})") != hash(R"({"x":{"id":2}})"));
   CHECK(hash(R"({"a":{"b":1},"c":2})") != hash(R"({"a":{"c":2},"b":1})"));
 }
 

@@ -88,31 +88,37 @@ std::optional<std::string_view> Decoder::string_of(std::string_view json_text, s
 }
 
 std::optional<ClientMessage> Decoder::decode_object(std::string_view text) {
-  const auto document = json::walk_document(text);
-  if (!document || document->type != json::Type::kObject) return std::nullopt;
-  std::optional<std::string_view> topic, event, payload, ref;
-  std::string_view join_ref = kNull;
-  json::Elements members{json::Value(document->text)};
+  std::optional<json::Document> topic, event, payload, ref, join_ref;
+  std::size_t at = json::skip_white_space(text, 0);
+  if (at == text.size() || text[at] != '{') return std::nullopt;
+  at = json::skip_white_space(text, at + 1);
   std::string unescaped;
-  while (const auto value = members.next()) {
-    const std::string_view key = members.key();
-    std::string_view name = key.substr(1, key.size() - 2);
-    if (name.find('\\') != std::string_view::npos) name = unescaped = json::unescape(key);
-    if (name == "topic") topic = value->text();
-    if (name == "event") event = value->text();
-    if (name == "payload") payload = value->text();
-    if (name == "ref") ref = value->text();
-    if (name == "join_ref") join_ref = value->text();
+  // Each member is walked once, where it stands; the object around them is checked here.
+  while (at < text.size() && text[at] == '"') {
+    const auto key = json::walk_value(text.substr(at));
+    if (!key) return std::nullopt;
+    std::string_view name = text.substr(at + 1, key->length - 2);
+    if (name.find('\\') != std::string_view::npos) name = unescaped = json::unescape(text.substr(at, key->length));
+    at = json::skip_white_space(text, at + key->length);
+    if (at == text.size() || text[at] != ':') return std::nullopt;
+    at = json::skip_white_space(text, at + 1);
+    const auto walked = json::walk_value(text.substr(at));
+    if (!walked) return std::nullopt;
+    const json::Document value{text.substr(at, walked->length), walked->type, walked->term_size};
+    if (name == "topic") topic = value;
+    if (name == "event") event = value;
+    if (name == "payload") payload = value;
+    if (name == "ref") ref = value;
+    if (name == "join_ref") join_ref = value;
+    at = json::skip_white_space(text, at + walked->length);
+    if (at == text.size() || text[at] != ',') break;
+    at = json::skip_white_space(text, at + 1);
+    if (at == text.size() || text[at] != '"') return std::nullopt;
   }
+  if (at == text.size() || text[at] != '}' || json::skip_white_space(text, at + 1) != text.size()) return std::nullopt;
   if (!topic || !event || !payload || !ref) return std::nullopt;
-  // The document was walked as a whole; the payload's own size is asked for only here.
-  const auto walked = json::walk_value(*payload);
-  return ClientMessage{join_ref,
-                       *ref,
-                       string_of(*topic, topic_),
-                       string_of(*event, event_),
-                       JsonPayload{*payload, walked->type, walked->term_size},
-                       *topic};
+  return ClientMessage{join_ref ? join_ref->text : kNull, ref->text, string_of(topic->text, topic_),
+                       string_of(event->text, event_),    *payload,  topic->text};
 }
 
 std::optional<ClientMessage> Decoder::decode_array(std::string_view text) {

@@ -56,9 +56,12 @@ TEST_CASE("an object of version 1 is read in any member order, in text and binar
   CHECK(
       decoder.decode(Version::kV1, Opcode::kText, R"({"topic":"t","event":"e","payload":null,"ref":null})")->join_ref ==
       kNull);
-  for (const char* bad : {"", "[]", "nonsense", "{}", R"({"topic":"t","event":"e","payload":{}})",
-                          R"({"event":"e","payload":{},"ref":"1"})", R"({"topic":"t","payload":{},"ref":"1"})",
-                          R"({"topic":"t","event":"e","ref":"1"})"}) {
+  for (const char* bad :
+       {"", "[]", "nonsense", "{}", "{", "{,}", R"({"topic":"t","event":"e","payload":{},"ref":"1",})",
+        R"({"topic":"t","event":"e","payload":{},"ref":"1"}x)", R"({"topic":"t" "event":"e","payload":{},"ref":"1"})",
+        R"({"topic":"t","event":"e","payload":{},"ref":"1")", R"({"topic":"t","event":"e","payload":{},"ref":1 2})",
+        R"({"topic":"t","event":"e","payload":{}})", R"({"event":"e","payload":{},"ref":"1"})",
+        R"({"topic":"t","payload":{},"ref":"1"})", R"({"topic":"t","event":"e","ref":"1"})"}) {
     CHECK(!decoder.decode(Version::kV1, Opcode::kText, bad));
   }
 }

@@ -55,13 +55,20 @@ void Session::act(channels::Publish& action) {
 void Session::act(channels::CloseSocket& action) { shard_.worker().close(connection_, action.code); }
 
 void Session::act(channels::LogLine& action) {
-  if (action.code == "MalformedWebSocketMessage") shard_.counters().malformed_frames.add();
   if (action.level < log_level_) return;
   shard_.log(action.level, {.tenant = tenant_->record->external_id, .error_code = action.code, .topic = action.topic},
              action.text);
 }
 
-void Session::act(channels::CountDrop&) { shard_.counters().dropped_size.add(); }
+void Session::act(channels::CutSocket&) {
+  shard_.counters().memory_limit_cuts.add();
+  shard_.worker().cut(connection_);
+}
+
+void Session::act(channels::Count& action) {
+  ShardCounters& counters = shard_.counters();
+  (action.what == channels::Dropped::kMalformedFrame ? counters.malformed_frames : counters.dropped_size).add();
+}
 
 Time Session::now() const { return shard_.worker().now(); }
 UnixSeconds Session::unix_now() const { return shard_.worker().clock().unix_seconds(); }

@@ -50,7 +50,8 @@ class Session final : public channels::ChannelHost {
   void act(channels::Publish& action);
   void act(channels::CloseSocket& action);
   void act(channels::LogLine& action);
-  void act(channels::CountDrop& action);
+  void act(channels::CutSocket& action);
+  void act(channels::Count& action);
 
   Shard& shard_;
   const net::ConnectionId connection_;

@@ -90,7 +90,7 @@ void Shard::on_closed(net::ConnectionId connection) {
 void Shard::publish(Message message, SocketId but) {
   counters_.published.add();
   const auto broadcast = std::make_shared<const Broadcast>(std::move(message));
-  const std::size_t bytes = broadcast->message().payload.size() + sizeof(Broadcast);
+  const std::size_t bytes = broadcast->message().payload.size() + broadcast->message().topic.size() + sizeof(Broadcast);
   const std::uint64_t workers = node_.interest.workers(broadcast->message().topic_hash);
   for (std::size_t i = 0; i < node_.shards.size(); ++i) {
     if ((workers >> i & 1) == 0) continue;

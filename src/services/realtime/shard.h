@@ -29,6 +29,7 @@ struct ShardCounters {
   Counter malformed_frames;
   Counter dropped_size;         // over the tenant's payload limit
   Counter dropped_frame_limit;  // a field over 255 bytes, for one receiver
+  Counter memory_limit_cuts;    // sockets whose channels held too much
   Counter handshakes_refused;
   Counter log_lines_suppressed;
 };
