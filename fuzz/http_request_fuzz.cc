@@ -33,7 +33,8 @@ std::string outcome(std::string_view bytes, std::size_t piece) {
       for (const auto& header : request.headers) RT_CHECK(header.value.size() <= kLimits.header_value_bytes_max);
       seen += request.method + ' ' + std::string(request.path()) + ' ' + request.host() + ' ' + request.body + '\n';
       (void)rt::http::parse_query(request.query());
-      if (rt::ws::check_upgrade(request)) RT_CHECK(rt::ws::make_upgrade_response(request).ends_with("\r\n\r\n"));
+      if (rt::ws::check_upgrade(request))
+        RT_CHECK(rt::ws::make_upgrade_response(request, rt::ws::negotiate_deflate(request)).ends_with("\r\n\r\n"));
     }
     left = std::string(in);
   }

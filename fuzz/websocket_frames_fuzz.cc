@@ -1,6 +1,7 @@
 // A stream of WebSocket frames means the same however it is cut, and no message is larger than its limit.
 //
-// The first byte chooses the limits, the next eight seed the cuts, the rest is the stream.
+// The first byte chooses the limits and whether compression was agreed on, the next eight seed the cuts, the rest is
+// the stream.
 
 #include <cstdint>
 #include <random>
@@ -9,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/utf8.h"
+#include "protocol/websocket/deflate.h"
 #include "protocol/websocket/reader.h"
 
 namespace {
@@ -16,7 +18,8 @@ namespace {
 using rt::ws::Step;
 
 template <class NextPiece>
-std::string read(const std::string& stream, const rt::ws::ReaderLimits& limits, NextPiece next_piece) {
+std::string read(const std::string& stream, const rt::ws::ReaderLimits& limits, rt::ws::Inflater* inflater,
+                 NextPiece next_piece) {
   rt::ws::Reader reader;
   std::string seen;
   for (std::size_t at = 0; at < stream.size();) {
@@ -25,7 +28,7 @@ std::string read(const std::string& stream, const rt::ws::ReaderLimits& limits, 
     at += piece;
     std::span<char> in(copy);
     for (;;) {
-      const Step step = reader.next(in, limits);
+      const Step step = reader.next(in, limits, inflater);
       if (step.kind == Step::Kind::kNeedMore) break;
       seen += static_cast<char>('0' + static_cast<int>(step.kind));
       if (step.kind == Step::Kind::kViolation) return seen + std::to_string(static_cast<int>(step.violation));
@@ -55,8 +58,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::seed_seq seed(data + 1, data + 9);
   std::minstd_rand random(seed);
   const std::string stream(reinterpret_cast<const char*>(data + 9), size - 9);
-  const std::string whole = read(stream, limits, [&] { return stream.size(); });
-  const std::string cut = read(stream, limits, [&] { return 1 + random() % 20; });
+  rt::ws::Inflater own;
+  rt::ws::Inflater* inflater = (data[0] & 0x40) != 0 ? &own : nullptr;
+  const std::string whole = read(stream, limits, inflater, [&] { return stream.size(); });
+  const std::string cut = read(stream, limits, inflater, [&] { return 1 + random() % 20; });
   // In a cut stream a violation may be seen earlier than the end of what came before it, never later or otherwise.
   RT_CHECK(whole == cut);
   return 0;

@@ -84,6 +84,7 @@ export async function startServer({
     ...['--listen', server.host, '--port', '0', '--data-dir', server.dataDir, '--workers', String(workers)],
     ...(defaultTenant === null ? [] : ['--default-tenant', defaultTenant]),
     ...(debugEcho ? ['--debug-echo'] : []),
+    ...(process.env.RT_TEST_SEND ? ['--send', process.env.RT_TEST_SEND] : []),
     ...args,
   ]);
   return server;

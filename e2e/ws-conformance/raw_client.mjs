@@ -4,10 +4,13 @@
 // `put` makes the bytes of a client's frame, `got` names a frame that the server should send, `converse` plays one
 // conversation. Nothing here waits for a fixed time: that a server stays silent is shown by the answer to a later frame.
 //
-// RFC 6455 4 and 5.
+// Where the handshake agrees on compression, `frame` inflates what the server compressed, each message on its own.
+//
+// RFC 6455 4 and 5, RFC 7692 7.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import net from 'node:net';
+import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { requestText, upgradeHeaders } from '../harness/http.mjs';
 
 const ACCEPT_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -47,17 +50,43 @@ export const put = {
   pong: (payload, options) => frame(OPCODES.pong, payload, options),
   close: (code, reason, options) => frame(OPCODES.close, closePayload(code, reason), options),
 
-  // A message cut into fragments of `size` bytes.
-  fragments(opcode, payload, size) {
+  // A message cut into fragments of `size` bytes; `rsv` goes into the first.
+  fragments(opcode, payload, size, { rsv = 0 } = {}) {
     const frames = [];
     for (let at = 0; at === 0 || at < payload.length; at += size) {
       const fin = at + size >= payload.length;
-      frames.push(frame(at === 0 ? opcode : OPCODES.continuation, payload.subarray(at, at + size), { fin }));
+      frames.push(frame(at === 0 ? opcode : OPCODES.continuation, payload.subarray(at, at + size), { fin, rsv: at === 0 ? rsv : 0 }));
     }
     return frames;
   },
 };
 export const { text: TEXT, binary: BINARY } = OPCODES;
+
+// RFC 7692: RSV1 on its first frame marks a compressed message. It is DEFLATE up to a flush, whose last bytes are left out.
+export const COMPRESSED = { rsv: 4 };
+const FLUSH_TAIL = Buffer.from([0x00, 0x00, 0xff, 0xff]);
+
+export function deflate(payload, options) {
+  const bytes = deflateRawSync(payload, { finishFlush: constants.Z_SYNC_FLUSH, ...options });
+  assert.ok(bytes.subarray(-4).equals(FLUSH_TAIL), 'zlib ends a flush in another way');
+  return bytes.subarray(0, -4);
+}
+
+// Fails unless all of the payload is needed to inflate it. With a small window the output comes in small pieces, because
+// zlib looks beyond its window as long as it can.
+export function inflate(payload, { windowBits = 15 } = {}) {
+  const bytes = Buffer.concat([payload, FLUSH_TAIL]);
+  const options = { windowBits, finishFlush: constants.Z_SYNC_FLUSH, info: true, ...(windowBits < 15 && { chunkSize: 64 }) };
+  const { buffer, engine } = inflateRawSync(bytes, options);
+  assert.equal(engine.bytesWritten, bytes.length, 'the DEFLATE stream ended before the message');
+  return buffer;
+}
+
+// `put.compressed.text` is `put.text` of a message that it compresses.
+put.compressed = {
+  text: (payload, options) => put.text(deflate(payload), { ...COMPRESSED, ...options }),
+  binary: (payload, options) => put.binary(deflate(payload), { ...COMPRESSED, ...options }),
+};
 
 // `got.close(1002)` wants that code and no reason; of several codes each will do; `undefined` stands for an empty payload.
 export const got = {
@@ -66,6 +95,10 @@ export const got = {
   pong: (payload = '') => ({ opcode: OPCODES.pong, payload: Buffer.from(payload) }),
   close: (...codes) => ({ opcode: OPCODES.close, anyOf: codes.map((code) => closePayload(code)) }),
 };
+
+// An expected message that has to come compressed, or has not to. Without either the server may choose.
+export const compressed = (expected) => ({ ...expected, compressed: true });
+export const plain = (expected) => ({ ...expected, compressed: false });
 
 export function* pieces(bytes, size) {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
@@ -80,6 +113,9 @@ function show({ opcode, payload, anyOf }) {
 function assertFrame(actual, expected) {
   const same = actual.opcode === expected.opcode && (expected.anyOf ?? [expected.payload]).some((one) => one.equals(actual.payload));
   assert.ok(same, `expected ${show(expected)}, got ${show(actual)}`);
+  if (expected.compressed !== undefined) {
+    assert.equal(actual.compressed, expected.compressed, `whether it was compressed: ${show(actual)}`);
+  }
 }
 
 // A TCP connection that is read by count, never by time.
@@ -166,7 +202,7 @@ export async function readResponse(socket) {
   const pair = (line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()];
   const headers = Object.fromEntries(lines.map(pair));
   const body = (await socket.bytes(Number(headers['content-length'] ?? 0))).toString();
-  return { status: Number(statusLine.split(' ')[1]), statusLine, headers, body };
+  return { status: Number(statusLine.split(' ')[1]), statusLine, lines, headers, body };
 }
 
 // Headers of undefined are left out.
@@ -179,6 +215,8 @@ export function socketPath(server) {
 }
 
 export class RawClient extends RawSocket {
+  extensions;  // what the server agreed to, as it said it
+
   // `early` goes out in the same write as the request.
   static async open(port, { path = '/debug/echo', headers, early = Buffer.alloc(0), size } = {}) {
     const { tcp } = await RawSocket.connect(port);
@@ -186,13 +224,21 @@ export class RawClient extends RawSocket {
     await client.write(Buffer.concat([Buffer.from(upgradeRequest(path, headers)), early]), size);
     const response = await readResponse(client);
     assert.equal(response.status, 101, `the handshake was refused: ${response.statusLine} ${response.body}`);
+    client.extensions = response.headers['sec-websocket-extensions'];
     return client;
   }
 
-  // The next frame, which has to be one that a server may send.
+  // The window that the server keeps to; undefined where it may not compress.
+  get #windowBits() {
+    if (!this.extensions?.startsWith('permessage-deflate')) return undefined;
+    return Number(/server_max_window_bits=(\d+)/.exec(this.extensions)?.[1] ?? 15);
+  }
+
+  // The next frame, which has to be one that a server may send. `wire` is its payload before it was inflated.
   async frame() {
     const [first, second] = await this.bytes(2, 'a frame');
-    assert.equal(first & 0x70, 0, 'the server set a reserved bit');
+    const compressed = this.#windowBits !== undefined && (first & 0x40) !== 0;
+    assert.equal(first & (compressed ? 0x30 : 0x70), 0, 'the server set a reserved bit');
     assert.equal(second & 0x80, 0, 'the server masked a frame');
     const opcode = first & 0x0f;
     const fin = (first & 0x80) !== 0;
@@ -205,7 +251,9 @@ export class RawClient extends RawSocket {
       assert.ok(length > 65535, 'the server wrote a length longer than it had to');
     }
     assert.ok(opcode < 8 || (fin && length < 126), 'the server broke the rules for control frames');
-    return { opcode, fin, payload: await this.bytes(length) };
+    assert.ok(!compressed || ([TEXT, BINARY].includes(opcode) && fin), 'the server may compress whole messages only');
+    const wire = await this.bytes(length);
+    return { opcode, fin, compressed, wire, payload: compressed ? inflate(wire, { windowBits: this.#windowBits }) : wire };
   }
 
   async expect(...frames) {
@@ -241,8 +289,8 @@ export const deliveries = {
 
 // Sends the frames and checks each answer. If the conversation does not end with the server's close frame, we close it: the
 // answer to that is the first frame after the expected ones, so nothing unexpected came in between.
-export async function converse(port, { send, expect, deliver = deliveries['frame by frame'], path }) {
-  const client = await RawClient.open(port, { path });
+export async function converse(port, { send, expect, deliver = deliveries['frame by frame'], path, headers }) {
+  const client = await RawClient.open(port, { path, headers });
   try {
     const sent = deliver(client, send);
     await client.expect(...expect);

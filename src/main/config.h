@@ -19,6 +19,8 @@ namespace rt::app {
 
 enum class IpVersion { kAny, kV4, kV6 };  // kAny: dual stack where the machine has IPv6
 
+enum class SendMethod { kAuto, kUring, kSendmsg };  // kAuto: io_uring where the machine allows it
+
 struct ClaimExpectation {
   std::string claim;
   std::string expected_json;
@@ -36,6 +38,7 @@ struct Config {
   std::chrono::milliseconds http_body_timeout{30'000};
   int workers = 0;  // 0: one for each core
   bool debug_echo = false;
+  SendMethod send = SendMethod::kAuto;
 
   // Sockets
   std::chrono::milliseconds socket_idle_timeout{60'000};
@@ -49,6 +52,10 @@ struct Config {
   std::chrono::milliseconds channel_error_backoff{5'000};
   std::chrono::milliseconds token_confirm_interval{300'000};
   std::chrono::milliseconds replication_ready_timeout{60'000};
+
+  bool compression = false;  // permessage-deflate, for clients that offer it
+  std::size_t compression_threshold_bytes = 512;
+  int compression_level = 6;
 
   // Lifecycle
   std::chrono::milliseconds drain_delay{2'000};

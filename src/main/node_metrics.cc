@@ -101,6 +101,13 @@ std::string scrape(const NodeParts& node) {
                  &ShardCounters::handshakes_refused);
   writer.counter("realtime_protocol_violations_total", "Connections closed with 1002, 1007 or 1009.",
                  &WorkerCounters::protocol_violations);
+  writer.counter("realtime_send_batches_total", "Times that a worker's output went to the kernel.",
+                 &WorkerCounters::flushes);
+  writer.counter("realtime_sends_total", "Sends by those batches, one for each connection.", &WorkerCounters::sends);
+  writer.counter("realtime_sends_blocked_total", "Of these, sends of which the kernel took nothing.",
+                 &WorkerCounters::sends_blocked);
+  writer.counter("realtime_inflated_bytes_total", "Bytes that compressed messages of clients came to.",
+                 &WorkerCounters::bytes_inflated);
   writer.counter("realtime_receive_cap_closes_total",
                  "Connections closed because incomplete messages held too much memory.",
                  &WorkerCounters::receive_cap_closes);

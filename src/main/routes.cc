@@ -1,6 +1,5 @@
 #include "main/routes.h"
 
-#include "protocol/websocket/handshake.h"
 #include "services/ops/operator_token.h"
 
 namespace rt::app {
@@ -21,7 +20,9 @@ Routes::Routes(const RoutesConfig& config, realtime::Node& node, const Clock& cl
       scrape_(std::move(scrape)),
       sockets_(node) {}
 
-void Routes::add_worker(net::Worker& worker) { echoes_.push_back(std::make_unique<ops::Echo>(worker)); }
+void Routes::add_worker(net::Worker& worker) {
+  echoes_.push_back(std::make_unique<ops::Echo>(worker, config_.compression));
+}
 
 void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) {
   const std::string_view path = without_trailing_slash(request.path());
@@ -43,16 +44,10 @@ void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http:
     }
     return worker.respond(connection, {200, {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}}, scrape_()});
   }
-  if (is_get && path == "/debug/echo" && config_.debug_echo) return open_echo(worker, connection, request);
-  worker.respond(connection, http::Response::json(404, "\"Not Found\""));
-}
-
-void Routes::open_echo(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
-  if (const auto ok = ws::check_upgrade(request); !ok) {
-    return worker.respond(connection, http::Response::text(400, ok.error().message));
+  if (is_get && path == "/debug/echo" && config_.debug_echo) {
+    return echoes_[static_cast<std::size_t>(worker.index())]->open(connection, request);
   }
-  ops::Echo& echo = *echoes_[static_cast<std::size_t>(worker.index())];
-  worker.upgrade(connection, ws::make_upgrade_response(request), ops::kEchoLimits, echo);
+  worker.respond(connection, http::Response::json(404, "\"Not Found\""));
 }
 
 }  // namespace rt::app

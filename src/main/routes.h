@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ namespace rt::app {
 struct RoutesConfig {
   std::string metrics_secret;
   bool debug_echo = false;
+  std::optional<ws::DeflateSettings> compression;
 };
 
 class Routes final : public net::RequestHandler {  // used by all workers at once, each on its thread
@@ -35,8 +37,6 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   void on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) override;
 
  private:
-  void open_echo(net::Worker& worker, net::ConnectionId connection, const http::Request& request);
-
   const RoutesConfig config_;
   realtime::Node& node_;
   const Clock& clock_;

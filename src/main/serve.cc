@@ -18,6 +18,7 @@
 
 #include "base/random.h"
 #include "io/net/listener.h"
+#include "io/net/uring_batch.h"
 #include "io/net/worker.h"
 #include "io/store/sqlite_store.h"
 #include "main/node_metrics.h"
@@ -88,12 +89,40 @@ net::WorkerConfig worker_config(const Config& config) {
   return out;
 }
 
+std::optional<ws::DeflateSettings> compression(const Config& config) {
+  if (!config.compression) return std::nullopt;
+  return ws::DeflateSettings{.level = config.compression_level, .threshold_bytes = config.compression_threshold_bytes};
+}
+
+// The way of sending that the configuration asks for, one batch for each worker.
+Result<std::vector<std::unique_ptr<net::SendBatch>>> send_batches(const Config& config, std::size_t workers, Log& log) {
+  std::vector<std::unique_ptr<net::SendBatch>> batches;
+  while (config.send != SendMethod::kSendmsg && batches.size() < workers) {
+    auto batch = net::make_uring_batch();
+    if (batch) {
+      batches.push_back(std::move(*batch));
+      continue;
+    }
+    if (config.send == SendMethod::kUring) {
+      return fail("--send=uring: this machine does not allow io_uring (" + batch.error().message +
+                  "): allow it (sysctl kernel.io_uring_disabled=0, and in a container its seccomp profile), or use "
+                  "--send=auto");
+    }
+    log.warning("sending without io_uring, which this machine does not allow: " + batch.error().message);
+    batches.clear();
+    break;
+  }
+  while (batches.size() < workers) batches.push_back(std::make_unique<net::SendmsgBatch>());
+  return batches;
+}
+
 realtime::NodeConfig node_config(const Config& config) {
   realtime::NodeConfig out;
   out.channels.socket_bytes_max = config.socket_channel_bytes_max;
   out.channels.error_backoff = config.channel_error_backoff;
   out.channels.token_confirm_interval = config.token_confirm_interval;
   out.channels.replication_ready_timeout = config.replication_ready_timeout;
+  out.compression = compression(config);
   out.connect_error_backoff = config.connect_error_backoff;
   out.no_channel_timeout = config.no_channel_timeout;
   for (const ClaimExpectation& one : config.claim_validators)
@@ -250,16 +279,22 @@ int serve(Config config) {
                   .region = config.region,
                   .log = log->get()};
   const auto obstacles = [&node] { return node.draining.load() ? std::string("draining\n") : std::string(); };
-  Routes routes({.metrics_secret = *config.metrics_jwt_secret, .debug_echo = config.debug_echo}, node, clock, obstacles,
-                [&parts] { return scrape(parts); });
+  Routes routes({.metrics_secret = *config.metrics_jwt_secret,
+                 .debug_echo = config.debug_echo,
+                 .compression = compression(config)},
+                node, clock, obstacles, [&parts] { return scrape(parts); });
 
   const int workers =
       config.workers > 0 ? config.workers : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
   std::vector<Lane> lanes(static_cast<std::size_t>(workers));
+  auto batches = send_batches(config, lanes.size(), **log);
+  if (!batches) return failed(batches.error());
+  const std::string send_method((*batches)[0]->name());
   std::vector<net::Worker*> all_workers;
   for (int i = 0; i < workers; ++i) {
     Lane& lane = lanes[static_cast<std::size_t>(i)];
-    lane.worker = std::make_unique<net::Worker>(i, worker_config(config), clock, routes);
+    lane.worker = std::make_unique<net::Worker>(i, worker_config(config), clock, routes,
+                                                std::move((*batches)[static_cast<std::size_t>(i)]));
     lane.shard = std::make_unique<realtime::Shard>(node, *lane.worker);
     routes.add_worker(*lane.worker);
     node.shards.push_back(lane.shard.get());
@@ -286,7 +321,7 @@ int serve(Config config) {
   {
     Lifecycle lifecycle(config, io, **listener, node, lanes);
     (*log)->info("listening on port " + std::to_string((*listener)->port()) + ", " + std::to_string(workers) +
-                 " workers, " + std::to_string((*directory)->size()) + " tenants, sending with sendmsg");
+                 " workers, " + std::to_string((*directory)->size()) + " tenants, sending with " + send_method);
     if (!config.ready_file.empty()) {
       if (const auto ok = write_ready_file(config.ready_file, (*listener)->port()); !ok) {
         exit_code = failed(ok.error());

@@ -141,6 +141,18 @@ Target store() {
           [](const Config&) -> std::string { return "sqlite"; }};
 }
 
+Target send_method() {
+  return {[](Config& config, const Given& given) -> Result<void> {
+            if (given.text == "auto") config.send = SendMethod::kAuto;
+            if (given.text == "uring") config.send = SendMethod::kUring;
+            if (given.text == "sendmsg") config.send = SendMethod::kSendmsg;
+            if (given.text != "auto" && given.text != "uring" && given.text != "sendmsg")
+              return fail(given.source + " expected auto, uring or sendmsg, got \"" + given.text + "\"");
+            return {};
+          },
+          [](const Config&) -> std::string { return "auto"; }};
+}
+
 constexpr auto kLogFile = [](auto& config) -> auto& { return config.log.file; };
 
 std::vector<Setting> listener_settings() {
@@ -175,6 +187,11 @@ std::vector<Setting> socket_settings() {
        "bytes of incomplete messages that one worker holds"},
       {"WEBSOCKET_MAX_HEAP_SIZE", "", number(&Config::socket_channel_bytes_max, Range{1, INT64_MAX}),
        "bytes that the channels of one socket may hold (names, refs, tokens); beyond, it is cut"},
+      {"WEBSOCKET_COMPRESSION", "--compression", flag_switch(&Config::compression),
+       "agree to permessage-deflate with clients that offer it"},
+      {"WEBSOCKET_COMPRESSION_THRESHOLD_BYTES", "", number(&Config::compression_threshold_bytes, Range{1, INT64_MAX}),
+       "smaller messages are sent uncompressed"},
+      {"WEBSOCKET_COMPRESSION_LEVEL", "", number(&Config::compression_level, {1, 9}), "from 1 (fast) to 9 (small)"},
       {"CONNECT_ERROR_BACKOFF_MS", "", milliseconds(&Config::connect_error_backoff, 0),
        "delay before a refused WebSocket handshake is answered"},
       {"CHANNEL_ERROR_BACKOFF_MS", "", milliseconds(&Config::channel_error_backoff, 0),
@@ -190,6 +207,7 @@ std::vector<Setting> socket_settings() {
 std::vector<Setting> process_settings() {
   return {
       {"WORKERS", "--workers", number(&Config::workers, {0, 64}), "worker threads; 0: one for each core"},
+      {"", "--send", send_method(), "auto, uring or sendmsg; auto takes io_uring where the machine allows it"},
       {"DATA_DIR", "--data-dir", non_empty(&Config::data_dir),
        "directory of the embedded store and of secrets made here"},
       {"", "--store", store(), "control store; this version has the embedded one (sqlite) only"},

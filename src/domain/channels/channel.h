@@ -13,7 +13,7 @@ namespace rt::channels {
 class ChannelSet;
 
 struct Channel {
-  Channel(ChannelSet& owner, TopicTable& topics, const TopicKey& key, SocketId socket, phoenix::Version version);
+  Channel(ChannelSet& owner, TopicTable& topics, const TopicKey& key, SocketId socket, const FrameForm& form);
 
   // What it holds in memory that the client chose.
   std::size_t bytes() const {

@@ -14,12 +14,12 @@ constexpr std::string_view kUnmatched = R"({"reason":"unmatched topic"})";
 
 }  // namespace
 
-Channel::Channel(ChannelSet& owner, TopicTable& topics, const TopicKey& key, SocketId socket, phoenix::Version version)
+Channel::Channel(ChannelSet& owner, TopicTable& topics, const TopicKey& key, SocketId socket, const FrameForm& form)
     : set(owner),
       deadline(
           [](void* channel) { static_cast<Channel*>(channel)->set.on_channel_due(*static_cast<Channel*>(channel)); },
           this),
-      seat(topics, key, socket, version) {}
+      seat(topics, key, socket, form) {}
 
 Refusal::Refusal(ChannelSet& owner, std::string name)
     : set(owner),
@@ -27,10 +27,10 @@ Refusal::Refusal(ChannelSet& owner, std::string name)
       due([](void* refusal) { static_cast<Refusal*>(refusal)->set.on_refusal_due(*static_cast<Refusal*>(refusal)); },
           this) {}
 
-ChannelSet::ChannelSet(ChannelHost& host, SocketId socket, phoenix::Version version, TokenRef connection_token)
+ChannelSet::ChannelSet(ChannelHost& host, SocketId socket, const FrameForm& form, TokenRef connection_token)
     : host_(host),
       socket_(socket),
-      version_(version),
+      form_(form),
       connection_token_(std::move(connection_token)),
       channels_(0, TopicHash{host.topics().hash_key()}),
       refusals_(0, TopicHash{host.topics().hash_key()}) {}
@@ -38,7 +38,7 @@ ChannelSet::ChannelSet(ChannelHost& host, SocketId socket, phoenix::Version vers
 ChannelSet::~ChannelSet() = default;
 
 void ChannelSet::handle(ws::Opcode opcode, std::string_view frame, Actions& out) {
-  const auto message = decoder_.decode(version_, opcode, frame);
+  const auto message = decoder_.decode(form_.version, opcode, frame);
   if (!message) {
     out.push_back(Count{Dropped::kMalformedFrame});
     out.push_back(LogLine{LogLevel::kError,
@@ -108,7 +108,7 @@ void ChannelSet::reply(std::string_view join_ref, const Message& message, std::s
 }
 
 void ChannelSet::send(const phoenix::ServerMessage& message, Actions& out) {
-  out.push_back(SendFrame{phoenix::encode(version_, message)});
+  out.push_back(SendFrame{phoenix::encode(form_.version, message)});
 }
 
 // The sequence by which the server ends a channel: why, then the close.

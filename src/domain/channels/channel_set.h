@@ -27,7 +27,7 @@ inline constexpr std::size_t kChannelsPerSocketMax = 99'999;
 class ChannelSet {
  public:
   // `connection_token` is the one the socket was opened with. `host` must outlive the set.
-  ChannelSet(ChannelHost& host, SocketId socket, phoenix::Version version, TokenRef connection_token);
+  ChannelSet(ChannelHost& host, SocketId socket, const FrameForm& form, TokenRef connection_token);
   ~ChannelSet();
   ChannelSet(const ChannelSet&) = delete;
   ChannelSet& operator=(const ChannelSet&) = delete;
@@ -90,7 +90,7 @@ class ChannelSet {
 
   ChannelHost& host_;
   const SocketId socket_;
-  const phoenix::Version version_;
+  const FrameForm form_;
   const TokenRef connection_token_;
   phoenix::Decoder decoder_;
   std::string_view frame_;  // the one at hand

@@ -91,7 +91,7 @@ struct Socket : ChannelHost {
   bool has_room = true;
   bool counted = false;
   std::vector<std::string> frames;
-  ChannelSet set{*this, 7, version, token("good", 3600)};
+  ChannelSet set{*this, 7, {version, {}}, token("good", 3600)};
 };
 
 using Frames = std::vector<std::string>;

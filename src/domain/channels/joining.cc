@@ -37,10 +37,10 @@ std::string reason_of(std::string_view code, std::string_view text) {
 }  // namespace
 
 std::string ChannelSet::close_frame_of(const Channel& channel) const {
-  return phoenix::encode(version_, {.join_ref = channel.recorded_join_ref,
-                                    .ref = channel.recorded_join_ref,
-                                    .topic = channel.topic(),
-                                    .event = "phx_close"});
+  return phoenix::encode(form_.version, {.join_ref = channel.recorded_join_ref,
+                                         .ref = channel.recorded_join_ref,
+                                         .topic = channel.topic(),
+                                         .event = "phx_close"});
 }
 
 std::size_t ChannelSet::held_slots() const {
@@ -135,7 +135,7 @@ Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::try_join(con
   }
 
   const TopicKey key{host_.tenant().external_id, Privacy::kPublic, topic};
-  auto channel = std::make_unique<Channel>(*this, host_.topics(), key, socket_, version_);
+  auto channel = std::make_unique<Channel>(*this, host_.topics(), key, socket_, form_);
   channel->recorded_join_ref = message.join_ref;
   channel->join_ref = message.join_ref == phoenix::kNull ? message.ref : message.join_ref;
   channel->ack = request->ack;
@@ -175,11 +175,11 @@ void ChannelSet::refuse_join(const Message& message, const JoinFault& fault, std
   out.push_back(LogLine{fault.level, fault.code, std::string(*message.topic), fault.reason});
   auto refusal = std::make_unique<Refusal>(*this, std::string(*message.topic));
   const std::string payload = R"({"status":"error","response":{"reason":)" + json::quoted(fault.reason) + "}}";
-  refusal->reply = phoenix::encode(version_, {.join_ref = message.join_ref,
-                                              .ref = message.ref,
-                                              .topic = *message.topic,
-                                              .event = "phx_reply",
-                                              .payload = payload});
+  refusal->reply = phoenix::encode(form_.version, {.join_ref = message.join_ref,
+                                                   .ref = message.ref,
+                                                   .topic = *message.topic,
+                                                   .event = "phx_reply",
+                                                   .payload = payload});
   refusal->close_of_replaced = std::move(close_of_replaced);
   refusal->holds_slot = fault.holds_slot;
   waiting_bytes_ += refusal->bytes();

@@ -26,9 +26,9 @@ void TopicTable::remove(Topic& topic) {
   topics_.erase(found);
 }
 
-Seat::Seat(TopicTable& table, const TopicKey& key, SocketId socket, phoenix::Version version)
+Seat::Seat(TopicTable& table, const TopicKey& key, SocketId socket, const FrameForm& form)
     : table_(table), topic_(&table.topic_for(key)), index_(topic_->subscribers.size()) {
-  topic_->subscribers.push_back({socket, version, this});
+  topic_->subscribers.push_back({socket, form, this});
   ++table_.seats_;
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -16,6 +17,7 @@
 #include "model/message.h"
 #include "model/topic.h"
 #include "protocol/phoenix/message.h"
+#include "protocol/websocket/deflate.h"
 
 namespace rt::channels {
 
@@ -29,9 +31,15 @@ class Interest {
 
 class Seat;
 
+// How a socket wants its frames.
+struct FrameForm {
+  phoenix::Version version = phoenix::Version::kV2;
+  std::optional<ws::DeflateAgreement> deflate;  // nullopt: uncompressed only
+};
+
 struct Subscriber {
   SocketId socket = 0;
-  phoenix::Version version = phoenix::Version::kV2;
+  FrameForm form;
   Seat* seat = nullptr;
 };
 
@@ -79,7 +87,7 @@ class TopicTable {  // of one worker, used on its thread only
 // A channel's place among the subscribers of its topic.
 class Seat {
  public:
-  Seat(TopicTable& table, const TopicKey& key, SocketId socket, phoenix::Version version);
+  Seat(TopicTable& table, const TopicKey& key, SocketId socket, const FrameForm& form);
   ~Seat();
   Seat(const Seat&) = delete;
   Seat& operator=(const Seat&) = delete;

@@ -34,7 +34,7 @@ TEST_CASE("tenants, private and public channels, and topics of different names n
                            {"ar", Privacy::kPublic, "ealtime:x"},  {"", Privacy::kPublic, "arealtime:x"}};
   std::vector<std::unique_ptr<Seat>> seats;
   SocketId id = 1;
-  for (const TopicKey& key : keys) seats.push_back(std::make_unique<Seat>(table, key, id++, phoenix::Version::kV2));
+  for (const TopicKey& key : keys) seats.push_back(std::make_unique<Seat>(table, key, id++, FrameForm{}));
   id = 1;
   for (const TopicKey& key : keys) CHECK(sockets(table, key) == std::set<SocketId>{id++});
   CHECK(interest.wanted.size() == 6);
@@ -58,7 +58,7 @@ TEST_CASE("after any sequence of joins and leaves a topic has exactly its member
     if (seat) {
       seats.erase({topic, socket});
     } else {
-      seat = std::make_unique<Seat>(table, TopicKey{"t", Privacy::kPublic, name}, socket, phoenix::Version::kV1);
+      seat = std::make_unique<Seat>(table, TopicKey{"t", Privacy::kPublic, name}, socket, FrameForm{});
     }
     std::set<SocketId> expected;
     for (const auto& [key, held] : seats) {

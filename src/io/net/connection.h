@@ -47,6 +47,8 @@ struct Connection {
   bool paused = false;     // by its handler
   bool consuming = false;  // its input is being worked on further up the stack
   bool linger_after_flush = false;
+  bool compressed = false;    // permessage-deflate was agreed on
+  bool postponed = false;     // in the list of those that go on in the next turn
   bool end_reported = false;  // in the list of ended ones, or reported already
   ws::ReaderLimits limits;
   MessageHandler* handler = nullptr;  // once upgraded

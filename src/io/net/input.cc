@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 #include "io/net/worker_impl.h"
@@ -88,7 +89,7 @@ void Worker::Impl::consume(Connection& c, std::span<char> in) {
   if (!in.empty()) c.unread = std::make_unique<std::string>(in.data(), in.size());
   account_held(c);
   const bool answering = c.phase == Phase::kHttp && c.http->stage == HttpPart::Stage::kAnswering;
-  if (!c.paused && !answering) arm_read(c);
+  if (!c.paused && !answering && !c.postponed) arm_read(c);
 }
 
 // One request at most; true: there may be more to do.
@@ -130,18 +131,38 @@ bool Worker::Impl::consume_http(Connection& c, std::span<char>& in) {
   return true;
 }
 
-// Until the input is used up or the handler wants a pause.
+// Until the input is used up, the handler wants a pause or the connection has had its share of the turn.
 bool Worker::Impl::consume_frames(Connection& c, std::span<char>& in) {
-  while (!c.paused && (c.phase == Phase::kWebSocket || c.phase == Phase::kClosing)) {
+  std::size_t inflated = 0;
+  while (!c.paused && !c.postponed && (c.phase == Phase::kWebSocket || c.phase == Phase::kClosing)) {
     if (c.linger_after_flush) {
       in = {};
       return false;
     }
-    const ws::Step step = c.reader.next(in, c.limits);
+    const std::size_t before = in.size();
+    const ws::Step step = c.reader.next(in, c.limits, c.compressed ? &inflater : nullptr);
     if (step.kind == ws::Step::Kind::kNeedMore) return false;
+    if (c.compressed && step.payload.size() > before - in.size()) {
+      inflated += step.payload.size();
+      worker.counters_.bytes_inflated.add(step.payload.size());
+    }
     on_step(c, step);
+    // Few bytes can be many when inflated: others have their turn in between.
+    if (inflated > kInflatedBytesPerTurn && !in.empty()) {
+      c.postponed = true;
+      postponed.push_back(c.id);
+    }
   }
   return false;
+}
+
+void Worker::Impl::consume_postponed() {
+  for (const ConnectionId id : std::exchange(postponed, {})) {
+    Connection* c = find(id);
+    if (c == nullptr) continue;
+    c->postponed = false;
+    if (c->phase == Phase::kWebSocket || c->phase == Phase::kClosing) consume(*c, {});
+  }
 }
 
 void Worker::Impl::on_step(Connection& c, const ws::Step& step) {

@@ -105,11 +105,14 @@ void Worker::Impl::flush_some(std::span<Connection* const> connections) {
     out.message.msg_iovlen = pieces.size() - first;
   }
   batch->send(outgoing);
+  worker.counters_.flushes.add();
+  worker.counters_.sends.add(outgoing.size());
   for (std::size_t i = 0; i < connections.size(); ++i) on_sent(*connections[i], outgoing[i].result, offered[i]);
 }
 
 void Worker::Impl::on_sent(Connection& c, ssize_t result, std::size_t offered) {
   if (result < 0 && result != -EAGAIN) return drop(c);
+  if (result < 0) worker.counters_.sends_blocked.add();
   const std::size_t taken = result > 0 ? static_cast<std::size_t>(result) : 0;
   if (taken > 0) {
     c.queue.consume(taken);

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <span>
+#include <string_view>
 
 namespace rt::net {
 
@@ -17,14 +18,16 @@ struct Outgoing {
 class SendBatch {
  public:
   virtual ~SendBatch() = default;
-  // Tries to send each; never blocks, raises no SIGPIPE. At most one per fd. When it returns, the kernel holds no
-  // pointer into any message.
+  virtual std::string_view name() const = 0;
+  // Always from the same thread. Tries to send each; never blocks, raises no SIGPIPE. At most one per fd. When it
+  // returns, the kernel holds no pointer into any message.
   virtual void send(std::span<Outgoing> outgoing) = 0;
 };
 
 // One sendmsg(2) for each connection.
 class SendmsgBatch final : public SendBatch {
  public:
+  std::string_view name() const override { return "sendmsg"; }
   void send(std::span<Outgoing> outgoing) override;
 };
 

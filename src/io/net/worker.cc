@@ -70,21 +70,24 @@ void connection_deadline(void* connection) {
 Connection::Connection(Worker::Impl& owner, boost::asio::io_context& io, int fd, ConnectionId name)
     : worker(owner), descriptor(io.get_executor(), fd), id(name), deadline(connection_deadline, this) {}
 
-Worker::Impl::Impl(Worker& owner) : worker(owner) { scratch.resize(kReadBytesPerTurn); }
+Worker::Impl::Impl(Worker& owner, std::unique_ptr<SendBatch> send_batch) : worker(owner), batch(std::move(send_batch)) {
+  scratch.resize(kReadBytesPerTurn);
+}
 
 Worker::Impl::~Impl() {
   // Connections give their descriptors back to the io_context, so they go before it.
   slots.clear();
 }
 
-Worker::Worker(int index, const WorkerConfig& config, const Clock& clock, RequestHandler& requests)
+Worker::Worker(int index, const WorkerConfig& config, const Clock& clock, RequestHandler& requests,
+               std::unique_ptr<SendBatch> send_batch)
     : index_(index),
       config_(config),
       clock_(clock),
       requests_(requests),
       now_(clock.now()),
       wheel_(now_),
-      impl_(std::make_unique<Impl>(*this)) {
+      impl_(std::make_unique<Impl>(*this, std::move(send_batch))) {
   RT_CHECK(index >= 0 && index < 64);
 }
 
@@ -127,14 +130,15 @@ void Worker::respond(ConnectionId id, const http::Response& response) {
   impl_->respond(*c, response);
 }
 
-void Worker::upgrade(ConnectionId id, std::string_view response_bytes, const ws::ReaderLimits& limits,
+void Worker::upgrade(ConnectionId id, std::string_view response_bytes, const WebSocketOptions& options,
                      MessageHandler& handler) {
   Connection* c = impl_->find(id);
   RT_CHECK(c != nullptr && c->phase == Phase::kHttp && c->http->stage == HttpPart::Stage::kAnswering);
   impl_->enqueue_unlimited(*c, FrameRef(std::string(response_bytes)));
   c->phase = Phase::kWebSocket;
   c->http.reset();
-  c->limits = limits;
+  c->limits = options.limits;
+  c->compressed = options.compression == Compression::kAgreed;
   c->handler = &handler;
   c->last_received = now_;
   c->deadline.set(wheel_, now_ + config_.idle_timeout);
@@ -179,12 +183,11 @@ bool Worker::is_open(ConnectionId id) const {
 
 void Worker::Impl::run() {
   while (!stopping) {
-    if (dirty.empty()) {
-      io.run_one();
-    }
+    if (dirty.empty() && postponed.empty()) io.run_one();
     for (int i = 0; i < kHandlersPerTurn && !stopping; ++i) {
       if (io.poll_one() == 0) break;
     }
+    consume_postponed();
     end_turn();
   }
 }

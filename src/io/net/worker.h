@@ -59,6 +59,13 @@ class MessageHandler {
   virtual void on_closed(ConnectionId connection) = 0;
 };
 
+enum class Compression : std::uint8_t { kNone, kAgreed };  // of permessage-deflate, in the handshake
+
+struct WebSocketOptions {
+  ws::ReaderLimits limits;
+  Compression compression = Compression::kNone;
+};
+
 struct WorkerConfig {
   http::ParserLimits http;
   std::chrono::milliseconds header_timeout{10'000};  // first byte of a connection to the end of the headers, else 408
@@ -77,6 +84,9 @@ struct WorkerCounters {
   Counter bytes_out;
   Counter frames_queued;
   Counter requests;
+  Counter flushes;        // send batches
+  Counter sends;          // by them, one for each connection and flush
+  Counter sends_blocked;  // of these, the kernel took nothing of
   Counter turns;
   Counter slow_consumers_queue;       // the queue of one connection was full
   Counter slow_consumers_blocked;     // sending was blocked for too long
@@ -84,14 +94,18 @@ struct WorkerCounters {
   Counter receive_cap_closes;         // the connection that hit all_receive_bytes_max
   Counter frames_dropped;             // discarded from the queues of slow consumers
   Counter protocol_violations;        // 1002, 1007, 1009
+  Counter bytes_inflated;             // what compressed messages of clients came to
 };
 
 class Worker {
  public:
   static constexpr int kHandlersPerTurn = 256;
   static constexpr std::size_t kReadBytesPerTurn = 64 * 1024;  // per connection
+  // Per connection, of compressed messages: who is beyond it waits for the next turn with the rest.
+  static constexpr std::size_t kInflatedBytesPerTurn = 64 * 1024;
 
-  Worker(int index, const WorkerConfig& config, const Clock& clock, RequestHandler& requests);
+  Worker(int index, const WorkerConfig& config, const Clock& clock, RequestHandler& requests,
+         std::unique_ptr<SendBatch> send_batch);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -125,7 +139,7 @@ class Worker {
 
   void respond(ConnectionId connection, const http::Response& response);
   // Answers the handshake with 101 and hands messages to `handler`, which must outlive the connection.
-  void upgrade(ConnectionId connection, std::string_view response_bytes, const ws::ReaderLimits& limits,
+  void upgrade(ConnectionId connection, std::string_view response_bytes, const WebSocketOptions& options,
                MessageHandler& handler);
   // Queues a whole frame; it is sent at the end of the turn. A connection that is closing or gone takes nothing.
   void send(ConnectionId connection, const FrameRef& frame);

@@ -13,11 +13,12 @@
 #include "io/net/connection.h"
 #include "io/net/send_batch.h"
 #include "io/net/worker.h"
+#include "protocol/websocket/deflate.h"
 
 namespace rt::net {
 
 struct Worker::Impl {
-  explicit Impl(Worker& owner);
+  Impl(Worker& owner, std::unique_ptr<SendBatch> send_batch);
   ~Impl();
 
   // --- worker.cc ---
@@ -43,6 +44,7 @@ struct Worker::Impl {
   void consume(Connection& c, std::span<char> in);
   bool consume_http(Connection& c, std::span<char>& in);  // false: it is somebody else's turn
   bool consume_frames(Connection& c, std::span<char>& in);
+  void consume_postponed();
   void on_step(Connection& c, const ws::Step& step);
   void account_held(Connection& c);
   void respond(Connection& c, const http::Response& response);
@@ -80,14 +82,16 @@ struct Worker::Impl {
 
   std::vector<Slot> slots;
   std::vector<std::uint32_t> free_slots;
-  std::vector<Connection*> dirty;  // have something to send
-  std::vector<Connection*> ended;  // their handlers have to be told
-  std::vector<Connection*> gone;   // to be removed
-  std::vector<ConnectionId> held;  // readable, but reading waits for another worker's mailbox
+  std::vector<Connection*> dirty;       // have something to send
+  std::vector<Connection*> ended;       // their handlers have to be told
+  std::vector<Connection*> gone;        // to be removed
+  std::vector<ConnectionId> held;       // readable, but reading waits for another worker's mailbox
+  std::vector<ConnectionId> postponed;  // have input, but had their share of this turn
+  ws::Inflater inflater;
   std::size_t all_queue_bytes = 0;
   std::size_t all_held_bytes = 0;
 
-  std::unique_ptr<SendBatch> batch = std::make_unique<SendmsgBatch>();
+  std::unique_ptr<SendBatch> batch;
   std::vector<Outgoing> outgoing;
   std::vector<iovec> pieces;
   std::vector<char> scratch;  // what was just read, with room for a reader that looks ahead

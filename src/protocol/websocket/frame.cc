@@ -27,8 +27,12 @@ bool is_known(Opcode opcode) {
   return false;
 }
 
-void append_header(std::string& out, Opcode opcode, std::uint64_t payload_bytes) {
-  out += static_cast<char>(0x80 | static_cast<std::uint8_t>(opcode));
+constexpr std::uint8_t kFin = 0x80;
+constexpr std::uint8_t kRsv1 = 0x40;
+constexpr std::uint8_t kRsv = 0x70;
+
+void append_header(std::string& out, std::uint8_t flags, Opcode opcode, std::uint64_t payload_bytes) {
+  out += static_cast<char>(flags | static_cast<std::uint8_t>(opcode));
   int length_bytes = 0;
   if (payload_bytes <= 125) {
     out += static_cast<char>(payload_bytes);
@@ -51,14 +55,18 @@ bool may_be_sent(std::uint16_t code) {
 
 }  // namespace
 
-Result<std::optional<FrameHeader>, CloseCode> parse_client_header(std::string_view in) {
+Result<std::optional<FrameHeader>, CloseCode> parse_client_header(std::string_view in, Rsv1 rsv1) {
   const auto breach = [] { return tl::make_unexpected(CloseCode::kProtocolError); };
   if (in.empty()) return std::nullopt;
   const auto first = static_cast<std::uint8_t>(in[0]);
   FrameHeader header;
-  header.fin = (first & 0x80) != 0;
+  header.fin = (first & kFin) != 0;
+  header.compressed = (first & kRsv1) != 0;
   header.opcode = static_cast<Opcode>(first & 0x0f);
-  if ((first & 0x70) != 0 || !is_known(header.opcode)) return breach();
+  if (!is_known(header.opcode) || (first & kRsv & ~kRsv1) != 0) return breach();
+  const bool may_be_compressed =
+      rsv1 == Rsv1::kMarksCompressed && !header.is_control() && header.opcode != Opcode::kContinuation;
+  if (header.compressed && !may_be_compressed) return breach();
   if (header.is_control() && !header.fin) return breach();
   if (in.size() < 2) return std::nullopt;
 
@@ -95,9 +103,25 @@ std::string make_frame(Opcode opcode, std::initializer_list<std::string_view> pa
   for (const std::string_view part : payload_parts) payload_bytes += part.size();
   std::string out;
   out.reserve(kServerHeaderBytesMax + payload_bytes);
-  append_header(out, opcode, payload_bytes);
+  append_header(out, kFin, opcode, payload_bytes);
   for (const std::string_view part : payload_parts) out += part;
   return out;
+}
+
+std::string make_compressed_frame(Opcode opcode, std::string_view payload) {
+  std::string out;
+  out.reserve(kServerHeaderBytesMax + payload.size());
+  append_header(out, kFin | kRsv1, opcode, payload.size());
+  out += payload;
+  return out;
+}
+
+ServerFrame parse_server_frame(std::string_view frame) {
+  RT_CHECK(frame.size() >= 2);
+  const auto length = static_cast<std::uint8_t>(frame[1]);
+  const std::size_t header_bytes = length == 126 ? 4 : length == 127 ? 10 : 2;
+  RT_CHECK(frame.size() >= header_bytes);
+  return {static_cast<Opcode>(frame[0] & 0x0f), frame.substr(header_bytes)};
 }
 
 std::string make_close_frame(std::optional<std::uint16_t> code) {

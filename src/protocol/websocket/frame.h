@@ -40,6 +40,7 @@ inline constexpr std::size_t kServerHeaderBytesMax = 10;     // unmasked
 
 struct FrameHeader {
   bool fin = false;
+  bool compressed = false;  // RSV1 (RFC 7692 6): on the first frame of a message, it speaks for the whole of it
   Opcode opcode = Opcode::kText;
   std::uint8_t mask[4] = {};
   std::uint64_t payload_bytes = 0;
@@ -48,15 +49,27 @@ struct FrameHeader {
   bool is_control() const { return (static_cast<std::uint8_t>(opcode) & 0x8) != 0; }
 };
 
+enum class Rsv1 : std::uint8_t { kReserved, kMarksCompressed };  // the latter where permessage-deflate was agreed on
+
 // The header of a frame from a client. nullopt: not complete yet. An error is a breach of the protocol (reserved bits
 // and opcodes, missing mask, long or fragmented control frames): close code 1002. Never reads past `in`.
-Result<std::optional<FrameHeader>, CloseCode> parse_client_header(std::string_view in);
+Result<std::optional<FrameHeader>, CloseCode> parse_client_header(std::string_view in, Rsv1 rsv1);
 
 // XORs `bytes` with the mask (5.3), `offset` bytes into the frame's payload.
 void unmask(std::span<char> bytes, const std::uint8_t (&mask)[4], std::uint64_t offset);
 
 // One whole unmasked frame whose payload is the parts one after the other.
 std::string make_frame(Opcode opcode, std::initializer_list<std::string_view> payload_parts);
+
+// The same, marked as compressed.
+std::string make_compressed_frame(Opcode opcode, std::string_view payload);
+
+// Takes apart what make_frame() made.
+struct ServerFrame {
+  Opcode opcode = Opcode::kText;
+  std::string_view payload;
+};
+ServerFrame parse_server_frame(std::string_view frame);
 
 // A close frame without reason; nullopt makes it empty.
 std::string make_close_frame(std::optional<std::uint16_t> code);

@@ -33,9 +33,12 @@ Result<void> check_upgrade(const http::Request& request) {
   return {};
 }
 
-std::string make_upgrade_response(const http::Request& request) {
-  return "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: " +
-         accept_key(request.header("sec-websocket-key").value_or("")) + "\r\n\r\n";
+std::string make_upgrade_response(const http::Request& request, const std::optional<DeflateAgreement>& deflate) {
+  std::string response =
+      "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: " +
+      accept_key(request.header("sec-websocket-key").value_or("")) + "\r\n";
+  if (deflate) response += "sec-websocket-extensions: " + to_header(*deflate) + "\r\n";
+  return response + "\r\n";
 }
 
 }  // namespace rt::ws

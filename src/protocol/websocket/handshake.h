@@ -1,11 +1,13 @@
 // The opening handshake, RFC 6455 section 4.2.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
 #include "protocol/http/request.h"
+#include "protocol/websocket/deflate.h"
 
 namespace rt::ws {
 
@@ -16,7 +18,7 @@ std::string accept_key(std::string_view client_key);
 // a 400.
 Result<void> check_upgrade(const http::Request& request);
 
-// The bytes of the 101 response.
-std::string make_upgrade_response(const http::Request& request);
+// The bytes of the 101 response, with the extension if one was agreed on.
+std::string make_upgrade_response(const http::Request& request, const std::optional<DeflateAgreement>& deflate);
 
 }  // namespace rt::ws

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/utf8.h"
+#include "protocol/websocket/deflate.h"
 
 namespace rt::ws {
 namespace {
@@ -18,6 +19,20 @@ Step control(Opcode opcode, std::string_view payload) {
   return {.kind = kind, .opcode = opcode, .payload = payload};
 }
 
+// A whole message, inflated where that is needed.
+Step message(Opcode opcode, std::string_view payload, Inflater* inflate_with, const ReaderLimits& limits) {
+  if (inflate_with != nullptr) {
+    const auto inflated = inflate_with->inflate(payload, limits.message_bytes_max);
+    if (!inflated) return violation(inflated.error());
+    payload = *inflated;
+    if (limits.text == TextCheck::kUtf8 && opcode == Opcode::kText && !is_valid_utf8(payload))
+      return violation(CloseCode::kInvalidPayload);
+  }
+  return {.kind = Step::Kind::kMessage, .opcode = opcode, .payload = payload};
+}
+
+Rsv1 rsv1(const Inflater* inflater) { return inflater == nullptr ? Rsv1::kReserved : Rsv1::kMarksCompressed; }
+
 }  // namespace
 
 struct Reader::Partial {
@@ -30,12 +45,16 @@ struct Reader::Partial {
   // The message at hand.
   bool started = false;  // its first frame was seen and its last was not
   Opcode opcode = Opcode::kText;
+  bool compressed = false;
   std::string message;
   Utf8Validator utf8;
 
   bool between_frames() const { return header_have == 0 && !header; }
   std::optional<CloseCode> begin_frame(const ReaderLimits& limits);
-  Step end_frame(const ReaderLimits& limits);
+  Step end_frame(const ReaderLimits& limits, Inflater* inflater);
+  bool checks_text(const ReaderLimits& limits) const {  // as it arrives
+    return limits.text == TextCheck::kUtf8 && opcode == Opcode::kText && !compressed;
+  }
 };
 
 // The rules that depend on the frames before (RFC 6455 5.4), and the size limit.
@@ -51,6 +70,7 @@ std::optional<CloseCode> Reader::Partial::begin_frame(const ReaderLimits& limits
   if (!continues) {
     started = true;
     opcode = header->opcode;
+    compressed = header->compressed;
     utf8 = {};
     message.clear();
   }
@@ -58,16 +78,14 @@ std::optional<CloseCode> Reader::Partial::begin_frame(const ReaderLimits& limits
   return std::nullopt;
 }
 
-Step Reader::Partial::end_frame(const ReaderLimits& limits) {
+Step Reader::Partial::end_frame(const ReaderLimits& limits, Inflater* inflater) {
   const FrameHeader done = *header;
   header.reset();
   if (done.is_control()) return control(done.opcode, control_payload);
   if (!done.fin) return {};
-  if (limits.text == TextCheck::kUtf8 && opcode == Opcode::kText && !utf8.complete()) {
-    return violation(CloseCode::kInvalidPayload);
-  }
+  if (checks_text(limits) && !utf8.complete()) return violation(CloseCode::kInvalidPayload);
   started = false;
-  return {.kind = Step::Kind::kMessage, .opcode = opcode, .payload = message};
+  return ws::message(opcode, message, compressed ? inflater : nullptr, limits);
 }
 
 Reader::Reader() = default;
@@ -75,19 +93,19 @@ Reader::~Reader() = default;
 
 std::size_t Reader::bytes_held() const { return partial_ ? sizeof(Partial) + partial_->message.capacity() : 0; }
 
-Step Reader::next(std::span<char>& in, const ReaderLimits& limits) {
+Step Reader::next(std::span<char>& in, const ReaderLimits& limits, Inflater* inflater) {
   if (partial_ && partial_->between_frames() && !partial_->started) partial_.reset();
   if (!partial_) {
     if (in.empty()) return {};
-    if (const auto step = next_in_place(in, limits)) return *step;
+    if (const auto step = next_in_place(in, limits, inflater)) return *step;
     partial_ = std::make_unique<Partial>();
   }
-  return next_gathered(in, limits);
+  return next_gathered(in, limits, inflater);
 }
 
 // A whole message or control frame at the front of `in`; nullopt: the slow way is needed.
-std::optional<Step> Reader::next_in_place(std::span<char>& in, const ReaderLimits& limits) {
-  const auto parsed = parse_client_header({in.data(), in.size()});
+std::optional<Step> Reader::next_in_place(std::span<char>& in, const ReaderLimits& limits, Inflater* inflater) {
+  const auto parsed = parse_client_header({in.data(), in.size()}, rsv1(inflater));
   if (!parsed) return violation(parsed.error());
   if (!*parsed) return std::nullopt;
   const FrameHeader& header = **parsed;
@@ -102,13 +120,14 @@ std::optional<Step> Reader::next_in_place(std::span<char>& in, const ReaderLimit
   unmask(payload, header.mask, 0);
   const std::string_view view(payload.data(), payload.size());
   if (header.is_control()) return control(header.opcode, view);
+  if (header.compressed) return message(header.opcode, view, inflater, limits);
   if (limits.text == TextCheck::kUtf8 && header.opcode == Opcode::kText && !is_valid_utf8(view)) {
     return violation(CloseCode::kInvalidPayload);
   }
-  return Step{.kind = Step::Kind::kMessage, .opcode = header.opcode, .payload = view};
+  return message(header.opcode, view, nullptr, limits);
 }
 
-Step Reader::next_gathered(std::span<char>& in, const ReaderLimits& limits) {
+Step Reader::next_gathered(std::span<char>& in, const ReaderLimits& limits, Inflater* inflater) {
   Partial& p = *partial_;
   for (;;) {
     if (!p.header) {
@@ -116,7 +135,7 @@ Step Reader::next_gathered(std::span<char>& in, const ReaderLimits& limits) {
       if (in.empty()) return {};
       p.header_bytes[p.header_have++] = in.front();
       in = in.subspan(1);
-      const auto parsed = parse_client_header({p.header_bytes, p.header_have});
+      const auto parsed = parse_client_header({p.header_bytes, p.header_have}, rsv1(inflater));
       if (!parsed) return violation(parsed.error());
       if (!*parsed) continue;
       p.header = **parsed;
@@ -132,12 +151,10 @@ Step Reader::next_gathered(std::span<char>& in, const ReaderLimits& limits) {
       p.control_payload += view;
     } else {
       p.message += view;
-      if (limits.text == TextCheck::kUtf8 && p.opcode == Opcode::kText && !p.utf8.feed(view)) {
-        return violation(CloseCode::kInvalidPayload);
-      }
+      if (p.checks_text(limits) && !p.utf8.feed(view)) return violation(CloseCode::kInvalidPayload);
     }
     if (p.payload_have < p.header->payload_bytes) return {};
-    const Step step = p.end_frame(limits);
+    const Step step = p.end_frame(limits, inflater);
     if (step.kind != Step::Kind::kNeedMore) return step;
   }
 }

@@ -33,6 +33,15 @@ Broadcast::Encoding Broadcast::encoding(Version version) const {
   return {std::shared_ptr<const std::string>(shared_from_this(), &made.frame), Undeliverable::kNot};
 }
 
+Broadcast::Encoding Broadcast::compressed(Version version, ws::Deflater& deflater) const {
+  Encoding plain = encoding(version);
+  if (!plain.frame) return plain;
+  Made& made = made_[static_cast<std::size_t>(version)];
+  std::call_once(made.compressed_once, [&] { made.compressed = deflater.compress(made.frame); });
+  if (!made.compressed) return plain;
+  return {std::shared_ptr<const std::string>(shared_from_this(), &*made.compressed), Undeliverable::kNot};
+}
+
 void Broadcast::make(Version version, Made& made) const {
   const bool is_v1 = version == Version::kV1;
   std::optional<std::string> frame;

@@ -1,13 +1,16 @@
-// A message with its encodings, each made once, when the first receiver of that protocol version is found.
+// A message with its encodings, each made once, when the first receiver that wants it is found: one for each protocol
+// version, plain and compressed.
 #pragma once
 
 #include <array>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "model/message.h"
 #include "protocol/phoenix/message.h"
+#include "protocol/websocket/deflate.h"
 
 namespace rt::realtime {
 
@@ -29,12 +32,16 @@ class Broadcast : public std::enable_shared_from_this<Broadcast> {  // thread-sa
   };
   // For receivers of that version. The frame shares this broadcast's life.
   Encoding encoding(phoenix::Version version) const;
+  // The same, compressed by whoever asks first. The plain one where compression does not pay.
+  Encoding compressed(phoenix::Version version, ws::Deflater& deflater) const;
 
  private:
   struct Made {
     std::once_flag once;
     std::string frame;
     Undeliverable why = Undeliverable::kNot;
+    std::once_flag compressed_once;
+    std::optional<std::string> compressed;
   };
   void make(phoenix::Version version, Made& made) const;
 

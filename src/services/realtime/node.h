@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <vector>
 
 #include "base/log.h"
@@ -18,6 +19,7 @@ class Shard;
 
 struct NodeConfig {
   channels::ChannelRules channels;
+  std::optional<ws::DeflateSettings> compression;  // nullopt: no client gets it
   std::chrono::milliseconds connect_error_backoff{2'000};
   std::chrono::milliseconds no_channel_timeout{600'000};  // how often sockets without a channel are looked for
   std::vector<auth::ClaimValidator> claim_validators;

@@ -11,7 +11,8 @@ Session::Session(Shard& shard, net::ConnectionId connection, SessionStart start)
       connection_(connection),
       tenant_(std::move(start.tenant)),
       log_level_(start.log_level),
-      channels_(*this, socket_id(connection), start.version, std::move(start.token)) {}
+      deflate_(start.form.deflate),
+      channels_(*this, socket_id(connection), start.form, std::move(start.token)) {}
 
 Session::~Session() {
   if (is_counted_user_) tenant_->users.fetch_sub(1);
@@ -44,6 +45,9 @@ void Session::perform(channels::Actions& actions) {
 }
 
 void Session::act(channels::SendFrame& action) {
+  if (deflate_ && deflate_->takes(action.frame.size())) {
+    if (auto compressed = shard_.deflater().compress(action.frame)) action.frame = std::move(*compressed);
+  }
   shard_.worker().send(connection_, net::FrameRef(std::move(action.frame)));
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "domain/channels/channel_host.h"
 #include "domain/channels/channel_set.h"
@@ -14,7 +15,7 @@ namespace rt::realtime {
 class Shard;
 
 struct SessionStart {
-  phoenix::Version version = phoenix::Version::kV1;
+  channels::FrameForm form;
   std::shared_ptr<LiveTenant> tenant;
   TokenRef token;
   LogLevel log_level = LogLevel::kError;  // lines about this socket below it are not written
@@ -57,6 +58,7 @@ class Session final : public channels::ChannelHost {
   const net::ConnectionId connection_;
   const std::shared_ptr<LiveTenant> tenant_;
   const LogLevel log_level_;
+  const std::optional<ws::DeflateAgreement> deflate_;
   bool is_counted_user_ = false;
   bool is_paused_ = false;
   channels::ChannelSet channels_;

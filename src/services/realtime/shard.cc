@@ -44,6 +44,7 @@ Shard::Shard(Node& node, net::Worker& worker)
       interest_(node.interest, worker.index()),
       topics_(node.hash_key, interest_),
       tokens_(node.hash_key, node.config.claim_validators),
+      deflater_(node.config.compression.value_or(ws::DeflateSettings{})),
       sweep_due_([](void* shard) { static_cast<Shard*>(shard)->sweep(); }, this) {
   sweep_due_.set(worker_.wheel(), worker_.now() + node_.config.no_channel_timeout);
 }
@@ -54,9 +55,11 @@ void Shard::open(net::ConnectionId connection, std::string_view upgrade_response
   RT_DCHECK(worker_.in_loop_thread());
   if (connection.slot >= sessions_.size()) sessions_.resize(connection.slot + 1);
   RT_CHECK(sessions_[connection.slot] == nullptr);
+  const bool compresses = start.form.deflate.has_value();
   sessions_[connection.slot] = std::make_unique<Session>(*this, connection, std::move(start));
   counters_.sessions.add();
-  worker_.upgrade(connection, upgrade_response, ws::ReaderLimits{}, *this);
+  worker_.upgrade(connection, upgrade_response,
+                  {.compression = compresses ? net::Compression::kAgreed : net::Compression::kNone}, *this);
 }
 
 void Shard::respond_later(net::ConnectionId connection, http::Response response) {
@@ -107,18 +110,23 @@ void Shard::deliver(const Broadcast& broadcast, SocketId but) {
   const Message& message = broadcast.message();
   const channels::Topic* topic = topics_.find(message.key(), message.topic_hash);
   if (topic == nullptr) return;
-  // Per version, on first need: what is sent, or why not.
+  // Per version, plain and compressed, on first need: what is sent, or why not.
   struct Prepared {
     bool ready = false;
     net::FrameRef frame;
     Undeliverable why = Undeliverable::kNot;
-  } prepared[2];
+  } prepared[2][2];
+  const std::size_t payload_bytes_bound =
+      message.payload.size() + 6 * (message.topic.size() + message.event.size()) + 128;
   std::uint64_t deliveries = 0;
   for (const channels::Subscriber& subscriber : topic->subscribers) {
     if (subscriber.socket == but) continue;
-    Prepared& p = prepared[static_cast<std::size_t>(subscriber.version)];
+    const channels::FrameForm& form = subscriber.form;
+    const bool compress = form.deflate && form.deflate->takes(payload_bytes_bound);
+    Prepared& p = prepared[static_cast<std::size_t>(form.version)][compress ? 1 : 0];
     if (!p.ready) {
-      const Broadcast::Encoding encoding = broadcast.encoding(subscriber.version);
+      const Broadcast::Encoding encoding =
+          compress ? broadcast.compressed(form.version, deflater_) : broadcast.encoding(form.version);
       p = {true, encoding.frame ? net::FrameRef(encoding.frame) : net::FrameRef(), encoding.why};
     }
     if (p.frame) {
@@ -129,7 +137,8 @@ void Shard::deliver(const Broadcast& broadcast, SocketId but) {
     }
   }
   counters_.deliveries.add(deliveries);
-  if (prepared[1].why == Undeliverable::kFrameLimit) {
+  const auto& v2 = prepared[static_cast<std::size_t>(phoenix::Version::kV2)];
+  if (v2[0].why == Undeliverable::kFrameLimit || v2[1].why == Undeliverable::kFrameLimit) {
     log(LogLevel::kWarning, {.tenant = message.tenant, .error_code = "FrameLimitReached"},
         "skipped receivers of a broadcast: topic and event must not be longer than 255 bytes in a binary frame");
   }

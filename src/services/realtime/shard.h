@@ -62,6 +62,7 @@ class Shard final : public net::MessageHandler {
   ShardCounters& counters() { return counters_; }
   const ShardCounters& counters() const { return counters_; }
   Result<TokenRef, TokenFault> verify(const TenantRecord& tenant, std::string_view text);
+  ws::Deflater& deflater() { return deflater_; }
   // Empty; for one message at a time.
   channels::Actions& scratch_actions() { return scratch_actions_; }
   void log(LogLevel level, const LogFields& fields, std::string_view message);
@@ -81,6 +82,7 @@ class Shard final : public net::MessageHandler {
   channels::TopicTable topics_;
   TokenTable tokens_;
   channels::Actions scratch_actions_;
+  ws::Deflater deflater_;
   std::vector<std::unique_ptr<Session>> sessions_;  // by connection slot
   std::list<LateResponse> late_responses_;
   Deadline sweep_due_;

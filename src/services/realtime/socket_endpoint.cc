@@ -64,7 +64,7 @@ HandshakeRefusal refusal_of(const TokenFault& fault, const std::string& tenant) 
 }  // namespace
 
 Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants,
-                                                       const Verify& verify) {
+                                                       const Verify& verify, OffersCompression compression) {
   using When = HandshakeRefusal::When;
   const auto refuse = [](HandshakeRefusal refusal) { return tl::make_unexpected(std::move(refusal)); };
   if (request.method != "GET") return refuse({.response = {.status = 400}, .when = When::kNow});
@@ -107,7 +107,9 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
   if (const auto ok = ws::check_upgrade(request); !ok) {
     return refuse({.response = http::Response::text(400, ok.error().message), .when = When::kNow});
   }
-  return SessionStart{*version, tenant, *token, parameters.log_level};
+  SessionStart start{{*version, {}}, tenant, *token, parameters.log_level};
+  if (compression == OffersCompression::kYes) start.form.deflate = ws::negotiate_deflate(request);
+  return start;
 }
 
 void SocketEndpoint::on_request(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
@@ -115,8 +117,12 @@ void SocketEndpoint::on_request(net::Worker& worker, net::ConnectionId connectio
   const Verify verify = [&shard](const TenantRecord& tenant, std::string_view text) {
     return shard.verify(tenant, text);
   };
-  auto start = check_handshake(request, node_.tenants, verify);
-  if (start) return shard.open(connection, ws::make_upgrade_response(request), std::move(*start));
+  auto start = check_handshake(request, node_.tenants, verify,
+                               node_.config.compression ? OffersCompression::kYes : OffersCompression::kNo);
+  if (start) {
+    const std::string response = ws::make_upgrade_response(request, start->form.deflate);
+    return shard.open(connection, response, std::move(*start));
+  }
 
   HandshakeRefusal& refusal = start.error();
   if (!refusal.code.empty())

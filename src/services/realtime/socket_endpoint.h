@@ -25,12 +25,14 @@ struct HandshakeRefusal {
   std::string tenant = {};
 };
 
+enum class OffersCompression : std::uint8_t { kNo, kYes };  // whether the node agrees to permessage-deflate
+
 // Verifies a token of a tenant.
 using Verify = std::function<Result<TokenRef, TokenFault>(const TenantRecord& tenant, std::string_view text)>;
 
 // Reads no clock and sends nothing.
 Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants,
-                                                       const Verify& verify);
+                                                       const Verify& verify, OffersCompression compression);
 
 class SocketEndpoint {
  public:

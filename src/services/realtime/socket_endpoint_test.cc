@@ -25,11 +25,13 @@ struct Fixture {
         },
         "");
     if (const auto tenant = tenants.of_host("acme")) tenant->users = users;
-    return check_handshake(request, tenants,
-                           [this](const TenantRecord&, std::string_view text) -> Result<TokenRef, TokenFault> {
-                             if (text == "good") return std::make_shared<const Token>();
-                             return tl::make_unexpected(TokenFault{fault, 5, "k\"1"});
-                           });
+    return check_handshake(
+        request, tenants,
+        [this](const TenantRecord&, std::string_view text) -> Result<TokenRef, TokenFault> {
+          if (text == "good") return std::make_shared<const Token>();
+          return tl::make_unexpected(TokenFault{fault, 5, "k\"1"});
+        },
+        OffersCompression::kNo);
   }
   int status(std::string target, std::vector<http::Header> extra = {}, std::string host = "acme.example.test") {
     const auto result = check(std::move(target), std::move(extra), std::move(host));
@@ -84,7 +86,7 @@ TEST_CASE("what is no upgrade is refused at once, behind all other checks") {
   const auto good = [](const TenantRecord&, std::string_view) -> Result<TokenRef, TokenFault> {
     return std::make_shared<const Token>();
   };
-  const auto refused = check_handshake(plain, tenants, good);
+  const auto refused = check_handshake(plain, tenants, good, OffersCompression::kNo);
   REQUIRE(!refused);
   CHECK(refused.error().response.status == 400);
   CHECK(refused.error().when == HandshakeRefusal::When::kNow);

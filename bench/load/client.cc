@@ -1,0 +1,181 @@
+#include "load/client.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
+#include "load/client_frame.h"
+
+namespace rt::load {
+namespace {
+
+std::string lower_case(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](unsigned char c) { return std::tolower(c); });
+  return out;
+}
+
+std::string close_reason(std::string_view payload) {
+  if (payload.size() < 2) return "a close frame without code";
+  const int code = static_cast<std::uint8_t>(payload[0]) << 8 | static_cast<std::uint8_t>(payload[1]);
+  return "close code " + std::to_string(code);
+}
+
+Result<int> connecting_socket(std::uint16_t port) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fail(std::string("cannot open a socket: ") + std::strerror(errno));
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  const linger abort{.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
+
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 || errno == EINPROGRESS) return fd;
+  const std::string why = std::strerror(errno);
+  ::close(fd);
+  return fail("cannot connect to port " + std::to_string(port) + ": " + why);
+}
+
+}  // namespace
+
+void ClientEvents::on_closed(Client& client, std::string_view why) {
+  client.loop().fail_with("client " + std::to_string(client.id()) + " lost its connection: " + std::string(why));
+}
+
+Result<std::unique_ptr<Client>> Client::connect(ClientLoop& loop, std::uint16_t port, std::string_view handshake,
+                                                std::size_t id, ClientEvents& events) {
+  const auto fd = connecting_socket(port);
+  if (!fd) return tl::make_unexpected(fd.error());
+  std::unique_ptr<Client> client(new Client(loop, *fd, handshake, id, events));
+  loop.watch(*client, ClientLoop::Interest::kReadAndWrite);
+  return client;
+}
+
+Client::Client(ClientLoop& loop, int fd, std::string_view handshake, std::size_t id, ClientEvents& events)
+    : loop_(loop), events_(&events), handshake_(handshake), id_(id), fd_(fd) {}
+
+Client::~Client() { close(); }
+
+void Client::send_text(std::string_view message) {
+  std::string frame;
+  append_client_frame(frame, ws::Opcode::kText, message);
+  send_bytes(frame);
+}
+
+void Client::send_bytes(std::string_view bytes) {
+  if (state_ == State::kClosed) return;
+  const bool was_waiting = !unsent_.empty();
+  unsent_ += bytes;
+  if (!was_waiting) flush();
+}
+
+void Client::flush() {
+  const ssize_t sent = ::send(fd_, unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
+  if (sent < 0 && errno != EAGAIN) return lose(std::string("send: ") + std::strerror(errno));
+  unsent_.erase(0, static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
+  if (!unsent_.empty()) loop_.change(*this, ClientLoop::Interest::kReadAndWrite);
+}
+
+void Client::close() {
+  if (state_ == State::kClosed) return;
+  state_ = State::kClosed;
+  ::close(fd_);  // leaves the epoll set by itself
+}
+
+void Client::lose(std::string_view why) {
+  close();
+  events_->on_closed(*this, why);
+}
+
+void Client::on_writable() {
+  if (state_ == State::kClosed) return;
+  loop_.change(*this, ClientLoop::Interest::kRead);
+  if (state_ == State::kConnecting) return on_connected();
+  flush();
+}
+
+void Client::on_connected() {
+  int error = 0;
+  socklen_t size = sizeof(error);
+  getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+  if (error != 0) return lose(std::string("connect: ") + std::strerror(error));
+  if (!handshake_.empty()) {
+    state_ = State::kShakingHands;
+    return send_bytes(handshake_);
+  }
+  state_ = State::kOpen;
+  events_->on_open(*this);
+}
+
+void Client::on_readable(std::span<char> buffer) {
+  if (state_ == State::kClosed) return;
+  const ssize_t count = recv(fd_, buffer.data(), buffer.size(), 0);
+  const auto now = std::chrono::steady_clock::now();
+  if (count < 0 && errno == EAGAIN) return;
+  if (count < 0) return lose(std::string("recv: ") + std::strerror(errno));
+  if (count == 0) return lose("the server ended it");
+
+  std::string_view in(buffer.data(), static_cast<std::size_t>(count));
+  const bool continues = !held_.empty();
+  if (continues) in = held_.append(in);
+  if (state_ == State::kShakingHands && !take_answer(in)) {
+    held_ = std::string(in);
+    return;
+  }
+  while (state_ == State::kOpen && take_frame(in, now)) {
+  }
+  if (continues) {
+    held_.erase(0, held_.size() - in.size());
+  } else {
+    held_.assign(in);
+  }
+}
+
+bool Client::take_answer(std::string_view& in) {
+  const std::size_t end = in.find("\r\n\r\n");
+  if (end == std::string_view::npos) return false;
+  if (!in.starts_with("HTTP/1.1 101 ")) {
+    lose("the handshake was refused: " + std::string(in.substr(0, in.find('\r'))));
+    return true;
+  }
+  has_deflate_ =
+      lower_case(in.substr(0, end)).find("\r\nsec-websocket-extensions: permessage-deflate") != std::string::npos;
+  in.remove_prefix(end + 4);
+  state_ = State::kOpen;
+  events_->on_open(*this);
+  return true;
+}
+
+bool Client::take_frame(std::string_view& in, std::chrono::steady_clock::time_point now) {
+  const auto header = parse_server_header(in);
+  if (!header || in.size() < header->frame_bytes()) return false;
+  const std::string_view wire = in.substr(0, header->frame_bytes());
+  in.remove_prefix(wire.size());
+  if (header->opcode == ws::Opcode::kClose) {
+    lose(close_reason(wire.substr(header->header_bytes)));
+    return true;
+  }
+  if (!header->fin || header->opcode == ws::Opcode::kContinuation) {
+    lose("a fragmented message, which this client does not put together");
+    return true;
+  }
+  events_->on_frame(*this, {.opcode = header->opcode,
+                            .compressed = header->compressed,
+                            .payload = wire.substr(header->header_bytes),
+                            .wire = wire,
+                            .received = now});
+  return true;
+}
+
+}  // namespace rt::load

@@ -1,0 +1,71 @@
+#include "load/payload.h"
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <string_view>
+
+#include "base/check.h"
+
+namespace rt::load {
+namespace {
+
+class RepeatableRandom {  // xorshift64
+ public:
+  std::uint64_t below(std::uint64_t limit) {
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 7;
+    state_ ^= state_ << 17;
+    return (state_ >> 16) % limit;
+  }
+
+ private:
+  std::uint64_t state_ = 0x9e3779b97f4a7c15;
+};
+
+std::string shape(RepeatableRandom& random) {
+  constexpr std::array<const char*, 12> kNames = {"Ada",   "Grace", "Edsger",  "Barbara", "Donald", "Leslie",
+                                                  "Radia", "Tony",  "Frances", "Niklaus", "Kay",    "Whitfield"};
+  char text[256];
+  const int bytes =
+      std::snprintf(text, sizeof(text), R"({"id":"%08x-%04x","name":"%s %u","x":%u.%02u,"y":%u.%02u,"color":"#%06x"})",
+                    static_cast<unsigned>(random.below(1ULL << 32)), static_cast<unsigned>(random.below(1 << 16)),
+                    kNames[random.below(kNames.size())], static_cast<unsigned>(random.below(100)),
+                    static_cast<unsigned>(random.below(1920)), static_cast<unsigned>(random.below(100)),
+                    static_cast<unsigned>(random.below(1080)), static_cast<unsigned>(random.below(100)),
+                    static_cast<unsigned>(random.below(1 << 24)));
+  return {text, static_cast<std::size_t>(bytes)};
+}
+
+std::string hex_digits(RepeatableRandom& random, std::size_t count) {
+  std::string out;
+  while (out.size() < count) out += "0123456789abcdef"[random.below(16)];
+  return out;
+}
+
+// The object with a last member of random digits that brings it to the size.
+std::string filled_up(const std::string& open_object, std::size_t bytes, RepeatableRandom& random) {
+  constexpr std::string_view kBefore = R"("fill":")";
+  constexpr std::string_view kAfter = R"("}})";
+  const std::size_t fixed = open_object.size() + kBefore.size() + kAfter.size();
+  RT_CHECK(fixed <= bytes);
+  return open_object + std::string(kBefore) + hex_digits(random, bytes - fixed) + std::string(kAfter);
+}
+
+}  // namespace
+
+std::string plain_payload(std::size_t bytes) {
+  RepeatableRandom random;
+  return filled_up(R"({"type":"broadcast","event":"tick","payload":{)", bytes, random);
+}
+
+std::string state_payload(std::size_t bytes) {
+  constexpr std::size_t kRoomForTheEnd = 32;
+  RepeatableRandom random;
+  std::string text = R"({"type":"broadcast","event":"state","payload":{"shapes":[)";
+  for (std::string next = shape(random); text.size() + next.size() + kRoomForTheEnd < bytes; next = shape(random))
+    text += (text.back() == '[' ? "" : ",") + next;
+  return filled_up(text + "],", bytes, random);
+}
+
+}  // namespace rt::load

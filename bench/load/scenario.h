@@ -1,0 +1,27 @@
+// The scenarios: each measures one thing and adds its rows to the report. An error means that the server did something
+// wrong (or the machine), never that it is slow.
+#pragma once
+
+#include "base/result.h"
+#include "load/child.h"
+#include "load/client_loop.h"
+#include "load/report.h"
+#include "load/server_process.h"
+
+namespace rt::load {
+
+struct Bench {
+  ClientLoop& loop;
+  Report& report;
+  ServerConfig server;  // of each server that is started, unless a scenario needs it otherwise
+  Cores all_cores;      // ours too
+  int runs = 5;         // of which medians are taken
+};
+
+Result<void> fan_out(const Bench& bench);
+Result<void> topics(const Bench& bench);
+Result<void> connections(const Bench& bench);
+Result<void> payloads(const Bench& bench);
+Result<void> workers(const Bench& bench);
+
+}  // namespace rt::load
