@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { V1, V2, assertFrame, bothVersions, connect, encodePush, encodeText, encodeUserBroadcast, isReplyTo } from '../harness/phoenix.mjs';
 import { startServer } from '../harness/server.mjs';
-import { COMPRESSED, RawClient, deflate, got, put } from '../ws-conformance/raw_client.mjs';
+import { COMPRESSED, RawClient, TEXT, deflate, got, put } from '../ws-conformance/raw_client.mjs';
 import { seededRandom } from '../ws-conformance/random.mjs';
 
 const THRESHOLD = 512;
@@ -34,11 +34,13 @@ async function room(vsn, perMessageDeflate) {
   const topic = newTopic();
   const kinds = [V1, V2].flatMap((version) => [true, false].map((deflates) => [version, deflates]));
   const sender = await connect(server, { vsn, perMessageDeflate });
-  const receivers = await Promise.all(kinds.map(([version, deflates]) => connect(server, { vsn: version, perMessageDeflate: deflates })));
+  const open = ([version, deflates]) => connect(server, { vsn: version, perMessageDeflate: deflates });
+  const receivers = await Promise.all(kinds.map(open));
   assert.equal(sender.socket.extensions !== '', Boolean(perMessageDeflate));
   for (const [n, [, deflates]] of kinds.entries()) assert.equal(receivers[n].socket.extensions !== '', deflates);
   for (const client of [sender, ...receivers]) await client.join(topic);
-  return { topic, sender, receivers, v2: receivers.filter((client) => client.version === 2), v1: receivers.filter((client) => client.version === 1) };
+  const [v1, v2] = [1, 2].map((version) => receivers.filter((client) => client.version === version));
+  return { topic, sender, receivers, v1, v2 };
 }
 
 // A raw socket on the topic. `offer` null: without compression.
@@ -60,7 +62,8 @@ suite('a broadcast', () => {
       for (const payload of [{ n: 1 }, long, { n: 2 }, { ...long, more: 'x'.repeat(200_000) }]) {
         sender.broadcast(topic, 'hello', payload);
         for (const receiver of receivers) {
-          assertFrame(await receiver.next(), { joinRef: null, ref: null, topic, event: 'broadcast', payload: { type: 'broadcast', event: 'hello', payload } });
+          const expected = { type: 'broadcast', event: 'hello', payload };
+          assertFrame(await receiver.next(), { joinRef: null, ref: null, topic, event: 'broadcast', payload: expected });
         }
       }
       await sender.expectQuietAndJoined(topic);
@@ -173,7 +176,8 @@ suite('a broadcast', () => {
     await client.join(topic, { config: { broadcast: { ack: true } } });
     // {"d":"ddd..."} measures 17 and one for each d (protocol.md 5.5), and 1500 are allowed.
     for (const [size, status] of [[1500, 'ok'], [1501, 'error']]) {
-      assertFrame(await client.request(topic, 'broadcast', { d: 'd'.repeat(size - 17) }), { payload: { status, response: status === 'ok' ? {} : 'payload_size_exceeded' } });
+      const response = status === 'ok' ? {} : 'payload_size_exceeded';
+      assertFrame(await client.request(topic, 'broadcast', { d: 'd'.repeat(size - 17) }), { payload: { status, response } });
     }
   });
 });
@@ -201,7 +205,7 @@ suite('a compressed message on a channel socket', () => {
     const topic = newTopic();
     const [sender, receiver] = [await joinRaw(topic), await joinRaw(topic)];
     const text = encodeText(2, { joinRef: '1', ref: null, topic, event: 'broadcast', payload: long });
-    for (const frame of put.fragments(1, deflate(text), 50, COMPRESSED)) {
+    for (const frame of put.fragments(TEXT, deflate(text), 50, COMPRESSED)) {
       await sender.write(Buffer.concat([frame, put.ping('p')]));
       await sender.expect(got.pong('p'));
     }

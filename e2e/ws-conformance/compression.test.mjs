@@ -140,7 +140,8 @@ suite('a compressed message may be', () => {
     [got.pong('between'), got.text('first, second')]);
 
   // Every way in which zlib can make one.
-  const mixed = Buffer.concat([Buffer.from(textOf(3000)), Buffer.alloc(5000, 'a'), Buffer.from(Array.from({ length: 2000 }, (_, i) => (i * i) % 251))]);
+  const squares = Buffer.from(Array.from({ length: 2000 }, (_, i) => (i * i) % 251));
+  const mixed = Buffer.concat([Buffer.from(textOf(3000)), Buffer.alloc(5000, 'a'), squares]);
   const madeWith = (name, options) => test(name, async () => {
     const send = options.map((one) => asBinary(deflate(mixed, one)));
     await talk({ send, expect: send.map(() => got.binary(mixed)) });
@@ -170,11 +171,12 @@ suite('the frames of a compressed message', () => {
       put.continuation(deflated.subarray(9), open), put.continuation('')],
     [got.text(long)]);
   holds('may have control frames between them, which are answered at once',
-    [asText(deflated.subarray(0, 20), open), put.ping('a'), put.pong('nobody asked'), put.continuation(deflated.subarray(20, 40), open), put.ping('b'),
-      put.continuation(deflated.subarray(40))],
+    [asText(deflated.subarray(0, 20), open), put.ping('a'), put.pong('nobody asked'), put.continuation(deflated.subarray(20, 40), open),
+      put.ping('b'), put.continuation(deflated.subarray(40))],
     [got.pong('a'), got.pong('b'), got.text(long)]);
   holds('do not mix with those of the next message',
-    [...put.fragments(TEXT, deflate('one'), 2, COMPRESSED), ...put.fragments(BINARY, Buffer.from('two'), 2), ...put.fragments(BINARY, deflate('three'), 2, COMPRESSED)],
+    [...put.fragments(TEXT, deflate('one'), 2, COMPRESSED), ...put.fragments(BINARY, Buffer.from('two'), 2),
+      ...put.fragments(BINARY, deflate('three'), 2, COMPRESSED)],
     [got.text('one'), got.binary('two'), got.binary('three')]);
   holds('may be left unfinished by a close', [asText(deflated.subarray(0, 20), open), put.close(4000)], [got.close(4000)]);
 
@@ -297,7 +299,8 @@ suite('text that was compressed', () => {
     [put.compressed.text('good'), put.compressed.text(hex('ff'))], [got.text('good'), got.close(1007)]);
   holds('is judged by what it inflates to, so the compressed bytes need not be UTF-8',
     [asText(deflate('Hello')), asText(blocks('Hello', { level: 0 }).subarray(0, -4))], [got.text('Hello'), got.text('Hello')]);
-  holds('has to be text, but binary messages do not', [put.compressed.binary(hex('ff fe c0 80 ed a0 80'))], [got.binary(hex('ff fe c0 80 ed a0 80'))]);
+  holds('has to be UTF-8, but binary messages do not',
+    [put.compressed.binary(hex('ff fe c0 80 ed a0 80'))], [got.binary(hex('ff fe c0 80 ed a0 80'))]);
 });
 
 suite('data that is no DEFLATE', () => {
@@ -352,10 +355,24 @@ suite('data that is no DEFLATE', () => {
     return { bytes: lenient, complete: lenient !== undefined && strict !== undefined && strict.equals(lenient) };
   }
 
+  test('because its end is missing is refused with 1007, wherever it was cut', async () => {
+    const text = Buffer.from('To be cut, or not to be cut: '.repeat(4));
+    for (const options of [{}, { level: 0 }, { strategy: constants.Z_FIXED }]) {
+      const good = deflate(text, options);
+      for (let length = 1; length < good.length; length += 1) {
+        const cut = good.subarray(0, length);
+        // Of stored blocks the four bytes that no message has may take the place of those that were cut off.
+        if (options.level === 0 && verdict(cut).complete) continue;
+        assert.ok(!verdict(cut).complete, `${cut.toString('hex')} is good`);
+        await talk({ send: [asText(cut)], expect: [got.close(1007)] });
+      }
+    }
+  });
+
   test('by random damage is echoed as zlib reads it, or closed with 1007', async (t) => {
     const random = seededRandom(t);
     const seen = { refused: 0, echoed: 0 };
-    for (let round = 0; round < 300; round += 1) {
+    for (let round = 0; round < 200; round += 1) {
       const original = random.chance(0.5) ? random.bytes(random.size(300)) : Buffer.from(textOf(random.size(3000)));
       const options = random.pick([{}, { level: 0 }, { strategy: constants.Z_FIXED }, { strategy: constants.Z_HUFFMAN_ONLY }]);
       let damaged = Buffer.from(deflate(original, options));
@@ -382,7 +399,7 @@ suite('data that is no DEFLATE', () => {
       }
       client.destroy();
     }
-    assert.ok(seen.refused > 20 && seen.echoed > 20, JSON.stringify(seen));
+    assert.ok(seen.refused > 10 && seen.echoed > 10, JSON.stringify(seen));
   });
 });
 
@@ -392,8 +409,13 @@ suite('the limit of a message', () => {
   for (let at = 0; at < LIMIT; at += 256) large.writeUInt32LE(Math.imul(at + 1, 2654435761) >>> 0, at);
   const largeBlocks = blocks(large, { level: 1 });
 
+  // The small window spares the server the compression of the answer.
   test('counts what it inflates to, and 64 MiB are accepted', () =>
-    talk({ send: [asBinary(Buffer.concat([largeBlocks, hex('00')]))], expect: [compressed(got.binary(large))] }));
+    talk({
+      headers: offer('; server_max_window_bits=8'),
+      send: [asBinary(Buffer.concat([largeBlocks, hex('00')]))],
+      expect: [plain(got.binary(large))],
+    }));
 
   test('counts what it inflates to, and one byte more than 64 MiB is refused with 1009', async () => {
     const tooLarge = Buffer.concat([largeBlocks, deflate('x')]);
@@ -428,8 +450,8 @@ suite('the limit of a message', () => {
     await talk({ send: [asBinary(bomb)], expect: [got.close(1009)] });
   });
 
-  test('is far away for a bomb of a gigabyte, which is refused with 1009', () =>
-    talk({ send: [asBinary(Buffer.concat([...Array(1024).fill(blocks(zeros(MIB))), hex('00')]))], expect: [got.close(1009)] }));
+  test('is passed by a bomb of a quarter of a gigabyte, which is refused with 1009', () =>
+    talk({ send: [asBinary(Buffer.concat([...Array(256).fill(blocks(zeros(MIB))), hex('00')]))], expect: [got.close(1009)] }));
 
   test('and the bombs before it leave the server able to compress', () =>
     talk({ send: [put.compressed.text(textOf(5000))], expect: [compressed(got.text(textOf(5000)))] }));
@@ -472,7 +494,7 @@ async function echoMany(random, { opcode, corpus, count, size, fragment, paramet
     const echo = opcode === TEXT ? got.text(message) : got.binary(message);
     return size >= THRESHOLD && takes(size) ? compressed(echo) : plain(echo);
   };
-  const send = messages.flatMap((message) => put.fragments(opcode, deflate(message), fragment || Infinity, COMPRESSED));
+  const send = messages.flatMap((message) => put.fragments(opcode, deflate(message, { level: 1 }), fragment || Infinity, COMPRESSED));
   await talk({ headers: offer(parameters), send, expect: messages.map(expected), deliver: together });
 }
 
@@ -482,7 +504,7 @@ suite('many messages', () => {
       const random = seededRandom(t);
       const corpus = makeCorpus(random);
       for (const [size, fragment] of volumes) {
-        const count = size > 32_768 ? 10 : size > 16_384 ? 20 : 50;
+        const count = size > 16_384 ? 10 : 50;
         await t.test(`${count} of ${size} bytes${fragment ? ` in frames of ${fragment}` : ''}`, () =>
           echoMany(random, { opcode, corpus, count, size, fragment }));
       }
@@ -506,7 +528,7 @@ suite('many messages', () => {
       const corpora = [[TEXT, jsonCorpus(random)], [BINARY, binaryCorpus(random)]];
       for (const [index, [size, fragment]] of volumes.entries()) {
         const [opcode, corpus] = corpora[index % 2];
-        const count = size > 16_384 ? 3 : 10;
+        const count = size > 16_384 ? 2 : 8;
         await echoMany(random, { opcode, corpus, count, size, fragment, parameters, takes });
       }
     });

@@ -25,7 +25,9 @@ struct DeflateAgreement {
   std::uint8_t window_bits = 15;  // 8 to 15: messages up to 2^window_bits bytes may be sent compressed
   bool names_window = false;      // the client asked for a window, so the answer has to repeat it
 
-  bool takes(std::size_t message_bytes) const { return window_bits == 15 || message_bytes <= std::size_t{1} << window_bits; }
+  bool takes(std::size_t message_bytes) const {
+    return window_bits == 15 || message_bytes <= std::size_t{1} << window_bits;
+  }
 };
 
 // The first offer of the request that we can keep to, RFC 7692 5.1 and 7.1. nullopt: none, which is no error.
