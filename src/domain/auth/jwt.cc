@@ -1,12 +1,16 @@
 #include "domain/auth/jwt.h"
 
 #include <optional>
+#include <utility>
+#include <variant>
 
 #include "base/base64.h"
 #include "base/percent.h"
+#include "domain/auth/algorithm.h"
 #include "domain/auth/claim_rules.h"
 #include "domain/auth/fault.h"
 #include "domain/auth/hmac.h"
+#include "domain/auth/key_set.h"
 #include "protocol/json/value.h"
 #include "protocol/json/walker.h"
 
@@ -47,26 +51,58 @@ std::optional<std::string> decode_json(std::string_view part) {
   return std::string(document->text);
 }
 
+HmacHash hash_of(Algorithm algorithm) {
+  if (algorithm == Algorithm::kHs256) return HmacHash::kSha256;
+  if (algorithm == Algorithm::kHs384) return HmacHash::kSha384;
+  return HmacHash::kSha512;
+}
+
+// What the signature is checked with: a secret for HS*, a public key for the others.
 struct Key {
-  HmacHash hash;
-  std::string_view secret;
+  Algorithm algorithm;
+  std::variant<std::string_view, const PublicKey*> material;
 };
 
-// RFC 7518 3.1. `none` is no algorithm to us, and an empty secret would let everybody sign.
-std::optional<Key> choose_key(json::Value header, std::string_view secret) {
-  const auto name = header.member("alg");
-  const auto alg = name ? name->string() : std::nullopt;
-  if (!alg || secret.empty()) return std::nullopt;
-  if (alg == "HS256") return Key{HmacHash::kSha256, secret};
-  if (alg == "HS384") return Key{HmacHash::kSha384, secret};
-  if (alg == "HS512") return Key{HmacHash::kSha512, secret};
-  return std::nullopt;
+Key key_of(const NamedKey& key, Algorithm algorithm) {
+  if (const auto* const secret = std::get_if<std::string>(&key.material)) return {algorithm, std::string_view(*secret)};
+  return {algorithm, &std::get<PublicKey>(key.material)};
+}
+
+tl::unexpected<TokenFault> no_key_for(std::string kid) {
+  return tl::make_unexpected(TokenFault{TokenFaultKind::kNoKeyForKid, 0, std::move(kid)});
+}
+
+std::optional<std::string> text_of(json::Value header, std::string_view name) {
+  const auto value = header.member(name);
+  return value ? value->string() : std::nullopt;
+}
+
+// The table of protocol.md 1.6. An empty secret would let everybody sign.
+Result<Key, TokenFault> choose_key(json::Value header, const VerificationRules& rules) {
+  const auto algorithm = parse_algorithm(text_of(header, "alg").value_or(""));
+  if (!algorithm) return fault(TokenFaultKind::kNoKey);
+  const KeyType type = key_type(*algorithm);
+  auto kid = text_of(header, "kid");
+  const bool can_look_up = kid && rules.keys != nullptr;
+  if (const NamedKey* const named = can_look_up ? rules.keys->find(type, *kid) : nullptr) {
+    if (!serves(*named, *algorithm)) return no_key_for(std::move(*kid));
+    return key_of(*named, *algorithm);
+  }
+  if (type == KeyType::kOct && !rules.secret.empty()) return Key{*algorithm, rules.secret};
+  if (type != KeyType::kOct && can_look_up) return no_key_for(std::move(*kid));
+  return fault(TokenFaultKind::kNoKey);
 }
 
 // Texts are compared, not bytes: otherwise the unused low bits of the last character would allow a token to have
 // several spellings, all valid.
 bool is_signed_with(const Key& key, const Parts& parts) {
-  return equal_in_constant_time(base64url_encode(hmac(key.hash, key.secret, parts.signed_text)), parts.signature);
+  if (const auto* const secret = std::get_if<std::string_view>(&key.material)) {
+    const std::string expected = base64url_encode(hmac(hash_of(key.algorithm), *secret, parts.signed_text));
+    return equal_in_constant_time(expected, parts.signature);
+  }
+  const auto signature = base64url_decode(parts.signature);
+  if (!signature || base64url_encode(*signature) != parts.signature) return false;
+  return std::get<const PublicKey*>(key.material)->verify(key.algorithm, parts.signed_text, *signature);
 }
 
 }  // namespace
@@ -85,8 +121,8 @@ Result<Claims, TokenFault> verify(std::string_view text, const VerificationRules
   const auto header = decode_json(parts->header);
   if (!header || !json::Value(*header).is_object()) return fault(TokenFaultKind::kOther);
 
-  const auto key = choose_key(json::Value(*header), rules.secret);
-  if (!key) return fault(TokenFaultKind::kNoKey);
+  const auto key = choose_key(json::Value(*header), rules);
+  if (!key) return tl::make_unexpected(key.error());
   if (!is_signed_with(*key, *parts)) return fault(TokenFaultKind::kBadSignature);
   return check_claims(json::Value(*claims), rules, now);
 }

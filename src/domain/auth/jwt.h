@@ -1,8 +1,9 @@
 // JSON Web Tokens (RFC 7519, RFC 7515) as clients present them.
 //
 // A token is verified in a fixed order (text, claims, header, key, signature, times, required claims), and the first
-// step that fails names the fault, because clients are told which one it was. The key follows from the algorithm alone,
-// never from what the token asks for: HS256, HS384 and HS512 use the tenant's secret; everything else needs a JWK.
+// step that fails names the fault, because clients are told which one it was. A token's `alg` and `kid` choose among
+// the keys of the tenant, each of which verifies only what it was made for (key_set.h). HS256, HS384 and HS512 fall
+// back to the tenant's secret; everything else needs a JWK.
 #pragma once
 
 #include <string>
@@ -15,6 +16,8 @@
 
 namespace rt::auth {
 
+class KeySet;
+
 // A claim that, where present, must have this value (setting JWT_CLAIM_VALIDATORS).
 struct ClaimValidator {
   std::string claim;
@@ -22,7 +25,8 @@ struct ClaimValidator {
 };
 
 struct VerificationRules {
-  std::string_view secret;
+  std::string_view secret;                                  // empty: there is none
+  const KeySet* keys = nullptr;                             // null: there is no JWKS
   const std::vector<ClaimValidator>* validators = nullptr;  // may be null
   bool requires_role_and_exp = true;                        // tokens of operators need neither
 };
