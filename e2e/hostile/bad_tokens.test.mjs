@@ -33,11 +33,12 @@ const good = token(HS256);
 
 const MALFORMED = 'The token provided is not a valid JWT';
 const NO_KEY = 'Failed to generate JWT signer, check your JWT secret or JWKS configuration';
+const noKey = (kid) => `Failed to generate JWT signer for key ID (kid) "${kid}", check your JWT secret or JWKS configuration`;
 const BAD_SIGNATURE = 'Failed to validate JWT signature';
 const OTHER = 'Error connecting to Realtime';
 
-test('tokens signed by the tenant’s secret are accepted', async () => {
-  assert.equal((await connect(good)).status, 101);
+test('tokens signed by the tenant’s secret or its key are accepted', async () => {
+  for (const one of [good, token({ alg: 'RS256', kid: 'rsa-1' }, claims, rsa)]) assert.equal((await connect(one)).status, 101);
 });
 
 const signedWith = (secret) => token(HS256, claims, (signed) => hmac(signed, secret));
@@ -53,7 +54,10 @@ const forged = [
     ...['spki', 'pkcs1'].flatMap((type) => ['pem', 'der'].map((format) => keyAsSecret(publicKey.export({ format, type })))),
     ...[keyAsSecret(jwk.n), keyAsSecret(JSON.stringify(jwk))],
   ], BAD_SIGNATURE],
-  ['that call their HMAC signature RS256', [token({ alg: 'RS256', kid: 'rsa-1' })], NO_KEY],
+  ['that call their HMAC signature RS256', [token({ alg: 'RS256', kid: 'rsa-1' })], BAD_SIGNATURE],
+  ['that want the key for something else', ['RS384', 'RS512', 'ES256', 'EdDSA'].map((alg) => token({ alg, kid: 'rsa-1' }, claims, rsa)), noKey('rsa-1')],
+  ['signed with a key that is not there', [token({ alg: 'RS256', kid: 'rsa-2' }, claims, rsa)], noKey('rsa-2')],
+  ['whose kid is hostile itself', [token({ alg: 'RS256', kid: '"\\' }, claims, rsa)], noKey('\\"\\\\')],
   ['signed with another secret', ['', 'wrong', `${server.secret}x`, server.secret.slice(1)].map(signedWith), BAD_SIGNATURE],
   ['signed with another hash than they say', [token({ alg: 'HS512' }), token({ alg: 'HS384' }), token(HS256, claims, sha512)], BAD_SIGNATURE],
   ['with a shortened, a lengthened or no signature', [good.slice(0, -4), `${good}AAAA`, good.slice(0, -signature.length)], BAD_SIGNATURE],

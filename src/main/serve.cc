@@ -270,6 +270,7 @@ int serve(Config config) {
   for (const std::string& warning : config.warnings) (*log)->warning(warning);
   auto directory = load_tenants(config, random);
   if (!directory) return failed(directory.error());
+  for (const std::string& complaint : (*directory)->complaints()) (*log)->warning(complaint);
 
   realtime::LiveTenants tenants([&directory](std::string_view name) { return (*directory)->find(name); },
                                 config.default_tenant);

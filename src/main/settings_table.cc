@@ -225,7 +225,7 @@ std::vector<Setting> secret_settings() {
       {"API_JWT_SECRET", "", secret(&Config::api_jwt_secret),
        "secret of the seeded tenant's tokens; unset: made at first start"},
       {"API_JWT_JWKS", "", jwks(),
-       "{\"keys\":[...]}, stored with the seeded tenant; this version verifies by secret only"},
+       "{\"keys\":[...]}, the keys of the seeded tenant: RSA, EC, OKP and oct, each with a kid"},
       {"METRICS_JWT_SECRET", "", secret(&Config::metrics_jwt_secret),
        "secret of tokens for /metrics; unset: made at first start"},
       {"", "--require-secrets", flag_switch(&Config::require_secrets), "refuse to start rather than make a secret"},

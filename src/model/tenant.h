@@ -2,10 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
 namespace rt {
+
+namespace auth {
+class KeySet;
+}
 
 struct TenantLimits {
   std::int64_t concurrent_users_max = 200;
@@ -21,8 +26,10 @@ struct TenantRecord {
   std::string id;           // UUID text
   std::string external_id;  // the name by which hosts select it
   std::string name;
-  std::string jwt_secret;               // plain text, for HS256, HS384 and HS512; never logged
+  std::string jwt_secret;               // plain text, for HS256, HS384 and HS512; never logged; empty: there is none
   std::optional<std::string> jwt_jwks;  // JSON text `{"keys":[...]}`
+  // `jwt_jwks` as it was read, once, when the record was loaded; null: there is none, or it is none.
+  std::shared_ptr<const auth::KeySet> keys;
   TenantLimits limits;
   bool suspended = false;
   bool private_only = false;

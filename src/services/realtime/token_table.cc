@@ -10,7 +10,9 @@ Result<TokenRef, TokenFault> TokenTable::verify(const TenantRecord& tenant, std:
     if (const auto ok = auth::confirm(token->claims, now); !ok) return tl::make_unexpected(ok.error());
     return token;
   }
-  auto claims = auth::verify(text, {.secret = tenant.jwt_secret, .validators = &validators_}, now);
+  const auth::VerificationRules rules{
+      .secret = tenant.jwt_secret, .keys = tenant.keys.get(), .validators = &validators_};
+  auto claims = auth::verify(text, rules, now);
   if (!claims) return tl::make_unexpected(claims.error());
   auto* held = new Held{tenant.external_id, Token{std::string(text), std::move(*claims)}};
   const std::shared_ptr<Held> owner(held, [this](Held* last) {

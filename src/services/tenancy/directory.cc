@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "domain/auth/key_set.h"
+
 namespace rt::tenancy {
 
 Result<std::unique_ptr<Directory>> Directory::load(store::ControlStore& store) {
@@ -9,11 +11,25 @@ Result<std::unique_ptr<Directory>> Directory::load(store::ControlStore& store) {
   if (!records) return fail(records.error(), "loading the tenants");
   auto directory = std::unique_ptr<Directory>(new Directory());
   for (TenantRecord& record : *records) {
+    directory->read_keys(record);
     auto tenant = std::make_shared<const TenantRecord>(std::move(record));
     const std::string_view name = tenant->external_id;
     directory->tenants_.emplace(name, std::move(tenant));
   }
   return directory;
+}
+
+// A tenant whose keys are no good can still use its secret, so nothing here keeps it from being loaded.
+void Directory::read_keys(TenantRecord& record) {
+  if (!record.jwt_jwks) return;
+  const std::string prefix = "the JWKS of tenant " + record.external_id + ": ";
+  auto keys = auth::KeySet::parse(*record.jwt_jwks);
+  if (!keys) {
+    complaints_.push_back(prefix + keys.error().message);
+    return;
+  }
+  for (const std::string& complaint : keys->complaints()) complaints_.push_back(prefix + complaint);
+  record.keys = std::make_shared<const auth::KeySet>(std::move(*keys));
 }
 
 std::shared_ptr<const TenantRecord> Directory::find(std::string_view external_id) const {

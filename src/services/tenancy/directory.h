@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/result.h"
 #include "io/store/store.h"
@@ -21,10 +22,15 @@ class Directory {
   // Null: there is no such tenant.
   std::shared_ptr<const TenantRecord> find(std::string_view external_id) const;
   std::size_t size() const { return tenants_.size(); }
+  // What is wrong with records, for the log: keys that cannot be used.
+  const std::vector<std::string>& complaints() const { return complaints_; }
 
  private:
   Directory() = default;
+  void read_keys(TenantRecord& record);
+
   std::unordered_map<std::string_view, std::shared_ptr<const TenantRecord>> tenants_;  // keys are their external ids
+  std::vector<std::string> complaints_;
 };
 
 }  // namespace rt::tenancy
