@@ -67,6 +67,7 @@ struct Config {
   std::optional<std::string> api_jwt_secret;      // given or, after resolve_secrets(), made
   std::optional<std::string> metrics_jwt_secret;  // likewise
   std::optional<std::string> api_jwt_jwks;        // JSON text
+  std::vector<std::string> metrics_token_blocklist;
   std::vector<ClaimExpectation> claim_validators;
   bool seed_self_host = false;
   std::string self_host_tenant_name = "realtime-dev";

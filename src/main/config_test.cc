@@ -185,6 +185,7 @@ TEST_CASE("every variable reaches its part of the configuration") {
                                    {"DRAIN_TIMEOUT_MS", "5000"},
                                    {"API_JWT_SECRET", "s1"},
                                    {"METRICS_JWT_SECRET", "s2"},
+                                   {"METRICS_TOKEN_BLOCKLIST", "a.b.c, d.e.f"},
                                    {"API_JWT_JWKS", " {\"keys\":[]} "},
                                    {"TENANT_MAX_CHANNELS_PER_CLIENT", "7"},
                                    {"REGION", "eu-central-1"},
@@ -198,6 +199,7 @@ TEST_CASE("every variable reaches its part of the configuration") {
   CHECK(config.drain_timeout == 5s);
   CHECK(config.api_jwt_secret == "s1");
   CHECK(config.metrics_jwt_secret == "s2");
+  CHECK(config.metrics_token_blocklist == std::vector<std::string>{"a.b.c", "d.e.f"});
   CHECK(config.api_jwt_jwks == "{\"keys\":[]}");
   CHECK(config.new_tenant_limits.channels_per_client_max == 7);
   CHECK(config.log.region == "eu-central-1");

@@ -1,7 +1,5 @@
 #include "main/routes.h"
 
-#include "services/ops/operator_token.h"
-
 namespace rt::app {
 namespace {
 
@@ -38,8 +36,7 @@ void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http:
                           obstacles.empty() ? http::Response::text(200, "ok") : http::Response::text(503, obstacles));
   }
   if (is_get && path == "/metrics") {
-    if (!ops::has_operator_token(request, config_.metrics_secret, node_.config.claim_validators,
-                                 clock_.unix_seconds())) {
+    if (!ops::has_operator_token(request, config_.metrics, node_.config.claim_validators, clock_.unix_seconds())) {
       return worker.respond(connection, {.status = 403});
     }
     return worker.respond(connection, {200, {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}}, scrape_()});

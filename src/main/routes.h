@@ -10,13 +10,14 @@
 #include "base/clock.h"
 #include "io/net/worker.h"
 #include "services/ops/echo.h"
+#include "services/ops/operator_token.h"
 #include "services/realtime/node.h"
 #include "services/realtime/socket_endpoint.h"
 
 namespace rt::app {
 
 struct RoutesConfig {
-  std::string metrics_secret;
+  ops::OperatorTokens metrics;
   bool debug_echo = false;
   std::optional<ws::DeflateSettings> compression;
 };

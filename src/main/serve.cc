@@ -280,7 +280,7 @@ int serve(Config config) {
                   .region = config.region,
                   .log = log->get()};
   const auto obstacles = [&node] { return node.draining.load() ? std::string("draining\n") : std::string(); };
-  Routes routes({.metrics_secret = *config.metrics_jwt_secret,
+  Routes routes({.metrics = {*config.metrics_jwt_secret, config.metrics_token_blocklist},
                  .debug_echo = config.debug_echo,
                  .compression = compression(config)},
                 node, clock, obstacles, [&parts] { return scrape(parts); });

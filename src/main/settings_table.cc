@@ -110,6 +110,15 @@ Target jwks() {
   return target;
 }
 
+// Never shown: what is on it was a good token once.
+Target blocklist(std::vector<std::string> Config::* member) {
+  return {[=](Config& config, const Given& given) -> Result<void> {
+            config.*member = parse_list(given.text);
+            return {};
+          },
+          [](const Config&) { return std::string(); }};
+}
+
 Result<void> parse_claim_validators(Config& config, const Given& given) {
   const auto document = json::walk_document(given.text);
   if (!document || document->type != json::Type::kObject) {
@@ -228,6 +237,8 @@ std::vector<Setting> secret_settings() {
        "{\"keys\":[...]}, the keys of the seeded tenant: RSA, EC, OKP and oct, each with a kid"},
       {"METRICS_JWT_SECRET", "", secret(&Config::metrics_jwt_secret),
        "secret of tokens for /metrics; unset: made at first start"},
+      {"METRICS_TOKEN_BLOCKLIST", "", blocklist(&Config::metrics_token_blocklist),
+       "tokens for /metrics that are refused, separated by commas"},
       {"", "--require-secrets", flag_switch(&Config::require_secrets), "refuse to start rather than make a secret"},
       {"JWT_CLAIM_VALIDATORS", "", claim_validators(),
        "JSON object: claims, and the value that each must have where it is present"},

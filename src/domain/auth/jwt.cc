@@ -1,5 +1,6 @@
 #include "domain/auth/jwt.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -20,6 +21,10 @@ namespace {
 constexpr std::size_t kTokenBytesMax = 64 * 1024;
 
 bool is_white_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+bool is_blocked(std::string_view token, const std::vector<std::string>* blocklist) {
+  return blocklist != nullptr && std::ranges::find(*blocklist, token) != blocklist->end();
+}
 
 // The three parts of a token in compact form (RFC 7515 7.1), still in base64url.
 struct Parts {
@@ -112,6 +117,7 @@ Result<Claims, TokenFault> verify(std::string_view text, const VerificationRules
   auto token = percent_decode(text);
   if (!token) return fault(TokenFaultKind::kMalformedPercent);
   std::erase_if(*token, is_white_space);
+  if (is_blocked(*token, rules.blocklist)) return fault(TokenFaultKind::kOther);
 
   const auto parts = split(*token);
   if (!parts) return fault(TokenFaultKind::kMalformed);

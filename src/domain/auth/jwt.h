@@ -28,6 +28,7 @@ struct VerificationRules {
   std::string_view secret;                                  // empty: there is none
   const KeySet* keys = nullptr;                             // null: there is no JWKS
   const std::vector<ClaimValidator>* validators = nullptr;  // may be null
+  const std::vector<std::string>* blocklist = nullptr;      // tokens that are refused, however good; may be null
   bool requires_role_and_exp = true;                        // tokens of operators need neither
 };
 

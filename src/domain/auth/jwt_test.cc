@@ -291,6 +291,17 @@ TEST_CASE("role and exp are required of clients, and not of operators") {
   CHECK(verify(token_of(R"({"exp":1799999999})"), for_operators, kNow).error().kind == TokenFaultKind::kExpired);
 }
 
+TEST_CASE("a token on the blocklist is refused, however it is spelled") {
+  const std::string token = mint(kSecret, kClaims);
+  const std::vector<std::string> blocklist{"another", token};
+  const VerificationRules rules{.secret = kSecret, .blocklist = &blocklist};
+  for (const std::string& spelled :
+       {token, percent_encoded(token), " " + token + "%0a", token.substr(0, 9) + " " + token.substr(9)}) {
+    CHECK(verify(spelled, rules, kNow).error().kind == TokenFaultKind::kOther);
+  }
+  CHECK(verify(token_with(R"("a":1)"), rules, kNow));
+}
+
 TEST_CASE("a role or subject that is no string is present but empty") {
   const auto claims = verified(token_of(R"({"role":null,"sub":7,"exp":1800000060})"));
   REQUIRE(claims);

@@ -4,13 +4,16 @@
 
 namespace rt::ops {
 
-bool has_operator_token(const http::Request& request, std::string_view secret,
+bool has_operator_token(const http::Request& request, const OperatorTokens& tokens,
                         const std::vector<auth::ClaimValidator>& validators, UnixSeconds now) {
   constexpr std::string_view kBearer = "Bearer ";
   const auto count = std::ranges::count(request.headers, "authorization", &http::Header::name);
   const std::string_view value = request.header("authorization").value_or("");
   if (count != 1 || !value.starts_with(kBearer)) return false;
-  const auth::VerificationRules rules{.secret = secret, .validators = &validators, .requires_role_and_exp = false};
+  const auth::VerificationRules rules{.secret = tokens.secret,
+                                      .validators = &validators,
+                                      .blocklist = &tokens.blocklist,
+                                      .requires_role_and_exp = false};
   return auth::verify(value.substr(kBearer.size()), rules, now).has_value();
 }
 

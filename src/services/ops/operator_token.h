@@ -1,7 +1,7 @@
-// The check of operators' tokens: `Authorization: Bearer <jwt>`, HS256 by the family's own secret, no claims needed.
+// The check of operators' tokens: `Authorization: Bearer <jwt>`, HMAC by a secret of their own, no claims needed.
 #pragma once
 
-#include <string_view>
+#include <string>
 #include <vector>
 
 #include "domain/auth/jwt.h"
@@ -9,7 +9,12 @@
 
 namespace rt::ops {
 
-bool has_operator_token(const http::Request& request, std::string_view secret,
+struct OperatorTokens {
+  std::string secret;
+  std::vector<std::string> blocklist;  // refused, however good
+};
+
+bool has_operator_token(const http::Request& request, const OperatorTokens& tokens,
                         const std::vector<auth::ClaimValidator>& validators, UnixSeconds now);
 
 }  // namespace rt::ops

@@ -1,0 +1,40 @@
+#include "services/ops/operator_token.h"
+
+#include <doctest/doctest.h>
+
+namespace rt::ops {
+namespace {
+
+constexpr UnixSeconds kNow = 1'800'000'000;
+
+bool accepts(const std::vector<http::Header>& headers, const std::vector<std::string>& blocklist = {}) {
+  return has_operator_token({.method = "GET", .target = "/metrics", .headers = headers}, {"secret", blocklist}, {},
+                            kNow);
+}
+
+std::string bearer(const std::string& token) { return "Bearer " + token; }
+
+TEST_CASE("an operator shows a token without claims, in one header of exact form") {
+  const std::string token = auth::mint("secret", "{}");
+  CHECK(accepts({{"authorization", bearer(token)}}));
+  CHECK(!accepts({}));
+  CHECK(!accepts({{"authorization", token}}));
+  CHECK(!accepts({{"authorization", "bearer " + token}}));
+  CHECK(!accepts({{"authorization", bearer(token)}, {"authorization", bearer(token)}}));
+  CHECK(!accepts({{"authorization", bearer(auth::mint("another", "{}"))}}));
+  CHECK(!accepts({{"authorization", bearer(auth::mint("", "{}"))}}));
+}
+
+TEST_CASE("a token on the blocklist is refused, with spaces in it or without, and others are not") {
+  const std::string token = auth::mint("secret", "{}");
+  CHECK(!accepts({{"authorization", bearer(token)}}, {"x", token}));
+  CHECK(!accepts({{"authorization", bearer(" " + token.substr(0, 5) + " " + token.substr(5))}}, {token}));
+  CHECK(!accepts(
+      {{"authorization", bearer(token.substr(0, token.size() - 1) + "%" + "0123456789abcdef"[token.back() >> 4] +
+                                "0123456789abcdef"[token.back() & 15])}},
+      {token}));
+  CHECK(accepts({{"authorization", bearer(auth::mint("secret", R"({"a":1})"))}}, {token}));
+}
+
+}  // namespace
+}  // namespace rt::ops
