@@ -81,7 +81,7 @@ class Signer {
 
   // As a token has it.
   std::string signature(std::string_view text, const char* digest) const {
-    const std::string raw = raw_signature(text, digest);
+    std::string raw = raw_signature(text, digest);
     if (kty_ != "EC") return raw;
     const unsigned char* at = bytes(std::string_view(raw));
     const Owned<ECDSA_SIG> both(d2i_ECDSA_SIG(nullptr, &at, static_cast<long>(raw.size())));
