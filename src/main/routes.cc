@@ -19,7 +19,7 @@ Routes::Routes(const RoutesConfig& config, realtime::Node& node, const Clock& cl
       sockets_(node) {}
 
 void Routes::add_worker(net::Worker& worker) {
-  echoes_.push_back(std::make_unique<ops::Echo>(worker, config_.compression));
+  echoes_.push_back(std::make_unique<ops::Echo>(worker, node_.config.compression));
 }
 
 void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) {

@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +18,6 @@ namespace rt::app {
 struct RoutesConfig {
   ops::OperatorTokens metrics;
   bool debug_echo = false;
-  std::optional<ws::DeflateSettings> compression;
 };
 
 class Routes final : public net::RequestHandler {  // used by all workers at once, each on its thread

@@ -280,10 +280,9 @@ int serve(Config config) {
                   .region = config.region,
                   .log = log->get()};
   const auto obstacles = [&node] { return node.draining.load() ? std::string("draining\n") : std::string(); };
-  Routes routes({.metrics = {*config.metrics_jwt_secret, config.metrics_token_blocklist},
-                 .debug_echo = config.debug_echo,
-                 .compression = compression(config)},
-                node, clock, obstacles, [&parts] { return scrape(parts); });
+  Routes routes(
+      {.metrics = {*config.metrics_jwt_secret, config.metrics_token_blocklist}, .debug_echo = config.debug_echo}, node,
+      clock, obstacles, [&parts] { return scrape(parts); });
 
   const int workers =
       config.workers > 0 ? config.workers : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));

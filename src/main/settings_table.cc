@@ -152,11 +152,12 @@ Target store() {
 
 Target send_method() {
   return {[](Config& config, const Given& given) -> Result<void> {
-            if (given.text == "auto") config.send = SendMethod::kAuto;
-            if (given.text == "uring") config.send = SendMethod::kUring;
-            if (given.text == "sendmsg") config.send = SendMethod::kSendmsg;
-            if (given.text != "auto" && given.text != "uring" && given.text != "sendmsg")
+            if (given.text != "auto" && given.text != "uring" && given.text != "sendmsg") {
               return fail(given.source + " expected auto, uring or sendmsg, got \"" + given.text + "\"");
+            }
+            config.send = given.text == "auto"    ? SendMethod::kAuto
+                          : given.text == "uring" ? SendMethod::kUring
+                                                  : SendMethod::kSendmsg;
             return {};
           },
           [](const Config&) -> std::string { return "auto"; }};

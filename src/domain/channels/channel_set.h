@@ -38,6 +38,7 @@ class ChannelSet {
   // Answers every refused join that still waits: the socket is about to be closed by us.
   void answer_refusals(Actions& out);
 
+  const FrameForm& form() const { return form_; }
   bool wants_pause() const { return waiting_bytes_ > kWaitingBytesMax; }
   std::size_t channels() const { return channels_.size(); }
   // Joined, joining, or waiting for the answer to a join.

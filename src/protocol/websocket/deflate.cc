@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "base/check.h"
@@ -128,25 +129,15 @@ std::optional<std::string> Deflater::compress(std::string_view frame) {
   }
   // No room for more than the plain payload: what does not shrink is not wanted.
   std::string out(plain.payload.size(), '\0');
-  std::size_t taken = 0;
-  std::size_t made = 0;
-  // zlib counts in 32 bits.
-  constexpr std::size_t kStep = std::size_t{1} << 30;
-  do {
-    const std::size_t in_bytes = std::min(plain.payload.size() - taken, kStep);
-    const std::size_t out_bytes = std::min(out.size() - made, kStep);
-    const bool last = taken + in_bytes == plain.payload.size();
-    stream_->next_in = bytes_of(plain.payload.substr(taken));
-    stream_->avail_in = static_cast<uInt>(in_bytes);
-    stream_->next_out = bytes_of(std::string_view(out).substr(made));
-    stream_->avail_out = static_cast<uInt>(out_bytes);
-    if (deflate(stream_.get(), last ? Z_SYNC_FLUSH : Z_NO_FLUSH) == Z_STREAM_ERROR) return std::nullopt;
-    taken += in_bytes - stream_->avail_in;
-    made += out_bytes - stream_->avail_out;
-    if (made == out.size()) return std::nullopt;
-  } while (taken < plain.payload.size());
-  out.resize(made);
-  if (!out.ends_with(kTail)) return std::nullopt;
+  RT_CHECK(out.size() <= std::numeric_limits<uInt>::max());
+  stream_->next_in = bytes_of(plain.payload);
+  stream_->avail_in = static_cast<uInt>(plain.payload.size());
+  stream_->next_out = bytes_of(out);
+  stream_->avail_out = static_cast<uInt>(out.size());
+  RT_CHECK(deflate(stream_.get(), Z_SYNC_FLUSH) == Z_OK);
+  if (stream_->avail_out == 0) return std::nullopt;
+  out.resize(out.size() - stream_->avail_out);
+  RT_CHECK(out.ends_with(kTail));
   return make_compressed_frame(plain.opcode, std::string_view(out).substr(0, out.size() - kTail.size()));
 }
 

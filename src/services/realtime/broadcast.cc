@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "base/check.h"
 #include "protocol/json/value.h"
 #include "protocol/phoenix/encoder.h"
 
@@ -33,13 +34,13 @@ Broadcast::Encoding Broadcast::encoding(Version version) const {
   return {std::shared_ptr<const std::string>(shared_from_this(), &made.frame), Undeliverable::kNot};
 }
 
-Broadcast::Encoding Broadcast::compressed(Version version, ws::Deflater& deflater) const {
+std::shared_ptr<const std::string> Broadcast::compressed(Version version, ws::Deflater& deflater) const {
   Encoding plain = encoding(version);
-  if (!plain.frame) return plain;
+  RT_CHECK(plain.frame != nullptr);
   Made& made = made_[static_cast<std::size_t>(version)];
   std::call_once(made.compressed_once, [&] { made.compressed = deflater.compress(made.frame); });
-  if (!made.compressed) return plain;
-  return {std::shared_ptr<const std::string>(shared_from_this(), &*made.compressed), Undeliverable::kNot};
+  if (!made.compressed) return plain.frame;
+  return {shared_from_this(), &*made.compressed};
 }
 
 void Broadcast::make(Version version, Made& made) const {

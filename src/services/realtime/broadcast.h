@@ -32,8 +32,9 @@ class Broadcast : public std::enable_shared_from_this<Broadcast> {  // thread-sa
   };
   // For receivers of that version. The frame shares this broadcast's life.
   Encoding encoding(phoenix::Version version) const;
-  // The same, compressed by whoever asks first. The plain one where compression does not pay.
-  Encoding compressed(phoenix::Version version, ws::Deflater& deflater) const;
+  // The frame of a version for which there is one, compressed by whoever asks first; the plain one where compression
+  // does not pay.
+  std::shared_ptr<const std::string> compressed(phoenix::Version version, ws::Deflater& deflater) const;
 
  private:
   struct Made {

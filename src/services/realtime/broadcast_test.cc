@@ -45,6 +45,18 @@ TEST_CASE("a name too long for a binary frame costs only the receivers of binary
   CHECK(message->encoding(Version::kV1).frame != nullptr);
 }
 
+TEST_CASE("a frame is compressed once, by whoever asks first, and left plain where that does not pay") {
+  ws::Deflater first({.threshold_bytes = 100});
+  ws::Deflater second({.threshold_bytes = 100});
+  const auto large = broadcast(MessageKind::kJson, "", "{\"a\":\"" + std::string(500, 'x') + "\"}");
+  const auto frame = large->compressed(Version::kV2, first);
+  CHECK(frame->size() < 100);
+  CHECK(large->compressed(Version::kV2, second).get() == frame.get());
+  CHECK(large->compressed(Version::kV1, second).get() != frame.get());
+  const auto small = broadcast(MessageKind::kJson, "", "{}");
+  CHECK(small->compressed(Version::kV2, first).get() == small->encoding(Version::kV2).frame.get());
+}
+
 TEST_CASE("a frame is encoded once and outlives the last one who named the broadcast") {
   auto message = broadcast(MessageKind::kJson, "", "{}");
   const auto first = message->encoding(Version::kV2).frame;

@@ -11,7 +11,6 @@ Session::Session(Shard& shard, net::ConnectionId connection, SessionStart start)
       connection_(connection),
       tenant_(std::move(start.tenant)),
       log_level_(start.log_level),
-      deflate_(start.form.deflate),
       channels_(*this, socket_id(connection), start.form, std::move(start.token)) {}
 
 Session::~Session() {
@@ -45,7 +44,8 @@ void Session::perform(channels::Actions& actions) {
 }
 
 void Session::act(channels::SendFrame& action) {
-  if (deflate_ && deflate_->takes(action.frame.size())) {
+  const auto& deflate = channels_.form().deflate;
+  if (deflate && deflate->takes(action.frame.size())) {
     if (auto compressed = shard_.deflater().compress(action.frame)) action.frame = std::move(*compressed);
   }
   shard_.worker().send(connection_, net::FrameRef(std::move(action.frame)));

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
 #include "domain/channels/channel_host.h"
 #include "domain/channels/channel_set.h"
@@ -58,7 +57,6 @@ class Session final : public channels::ChannelHost {
   const net::ConnectionId connection_;
   const std::shared_ptr<LiveTenant> tenant_;
   const LogLevel log_level_;
-  const std::optional<ws::DeflateAgreement> deflate_;
   bool is_counted_user_ = false;
   bool is_paused_ = false;
   channels::ChannelSet channels_;

@@ -110,35 +110,33 @@ void Shard::deliver(const Broadcast& broadcast, SocketId but) {
   const Message& message = broadcast.message();
   const channels::Topic* topic = topics_.find(message.key(), message.topic_hash);
   if (topic == nullptr) return;
-  // Per version, plain and compressed, on first need: what is sent, or why not.
+  // Per version, on first need: what is sent, or why not.
   struct Prepared {
     bool ready = false;
-    net::FrameRef frame;
+    net::FrameRef plain;
+    net::FrameRef compressed;
     Undeliverable why = Undeliverable::kNot;
-  } prepared[2][2];
-  const std::size_t payload_bytes_bound =
-      message.payload.size() + 6 * (message.topic.size() + message.event.size()) + 128;
+  } prepared[2];
   std::uint64_t deliveries = 0;
   for (const channels::Subscriber& subscriber : topic->subscribers) {
     if (subscriber.socket == but) continue;
-    const channels::FrameForm& form = subscriber.form;
-    const bool compress = form.deflate && form.deflate->takes(payload_bytes_bound);
-    Prepared& p = prepared[static_cast<std::size_t>(form.version)][compress ? 1 : 0];
+    const auto& [version, deflate] = subscriber.form;
+    Prepared& p = prepared[static_cast<std::size_t>(version)];
     if (!p.ready) {
-      const Broadcast::Encoding encoding =
-          compress ? broadcast.compressed(form.version, deflater_) : broadcast.encoding(form.version);
-      p = {true, encoding.frame ? net::FrameRef(encoding.frame) : net::FrameRef(), encoding.why};
+      const Broadcast::Encoding encoding = broadcast.encoding(version);
+      p.ready = true;
+      if (encoding.frame) p.plain = net::FrameRef(encoding.frame);
+      p.why = encoding.why;
     }
-    if (p.frame) {
-      worker_.send(connection_id(subscriber.socket), p.frame);
-      ++deliveries;
-    } else if (p.why == Undeliverable::kFrameLimit) {
-      counters_.dropped_frame_limit.add();
-    }
+    if (p.why == Undeliverable::kFrameLimit) counters_.dropped_frame_limit.add();
+    if (!p.plain) continue;
+    const bool compress = deflate && deflate->takes(p.plain.bytes().size());
+    if (compress && !p.compressed) p.compressed = net::FrameRef(broadcast.compressed(version, deflater_));
+    worker_.send(connection_id(subscriber.socket), compress ? p.compressed : p.plain);
+    ++deliveries;
   }
   counters_.deliveries.add(deliveries);
-  const auto& v2 = prepared[static_cast<std::size_t>(phoenix::Version::kV2)];
-  if (v2[0].why == Undeliverable::kFrameLimit || v2[1].why == Undeliverable::kFrameLimit) {
+  if (prepared[static_cast<std::size_t>(phoenix::Version::kV2)].why == Undeliverable::kFrameLimit) {
     log(LogLevel::kWarning, {.tenant = message.tenant, .error_code = "FrameLimitReached"},
         "skipped receivers of a broadcast: topic and event must not be longer than 255 bytes in a binary frame");
   }
