@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <random>
 #include <string_view>
 
 #include "base/check.h"
@@ -10,36 +11,24 @@
 namespace rt::load {
 namespace {
 
-class RepeatableRandom {  // xorshift64
- public:
-  std::uint64_t below(std::uint64_t limit) {
-    state_ ^= state_ << 13;
-    state_ ^= state_ >> 7;
-    state_ ^= state_ << 17;
-    return (state_ >> 16) % limit;
-  }
+using RepeatableRandom = std::mt19937_64;
 
- private:
-  std::uint64_t state_ = 0x9e3779b97f4a7c15;
-};
+unsigned below(RepeatableRandom& random, std::uint64_t limit) { return static_cast<unsigned>(random() % limit); }
 
 std::string shape(RepeatableRandom& random) {
   constexpr std::array<const char*, 12> kNames = {"Ada",   "Grace", "Edsger",  "Barbara", "Donald", "Leslie",
                                                   "Radia", "Tony",  "Frances", "Niklaus", "Kay",    "Whitfield"};
   char text[256];
-  const int bytes =
-      std::snprintf(text, sizeof(text), R"({"id":"%08x-%04x","name":"%s %u","x":%u.%02u,"y":%u.%02u,"color":"#%06x"})",
-                    static_cast<unsigned>(random.below(1ULL << 32)), static_cast<unsigned>(random.below(1 << 16)),
-                    kNames[random.below(kNames.size())], static_cast<unsigned>(random.below(100)),
-                    static_cast<unsigned>(random.below(1920)), static_cast<unsigned>(random.below(100)),
-                    static_cast<unsigned>(random.below(1080)), static_cast<unsigned>(random.below(100)),
-                    static_cast<unsigned>(random.below(1 << 24)));
+  const int bytes = std::snprintf(
+      text, sizeof(text), R"({"id":"%08x-%04x","name":"%s %u","x":%u.%02u,"y":%u.%02u,"color":"#%06x"})",
+      below(random, 1ULL << 32), below(random, 1 << 16), kNames[below(random, kNames.size())], below(random, 100),
+      below(random, 1920), below(random, 100), below(random, 1080), below(random, 100), below(random, 1 << 24));
   return {text, static_cast<std::size_t>(bytes)};
 }
 
 std::string hex_digits(RepeatableRandom& random, std::size_t count) {
   std::string out;
-  while (out.size() < count) out += "0123456789abcdef"[random.below(16)];
+  while (out.size() < count) out += "0123456789abcdef"[below(random, 16)];
   return out;
 }
 

@@ -8,12 +8,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <sstream>
 #include <thread>
 
+#include "domain/auth/jwt.h"
 #include "load/interrupt.h"
-#include "load/token.h"
 
 namespace rt::load {
 namespace {
@@ -25,6 +26,11 @@ constexpr std::chrono::microseconds kPollInterval{200};
 constexpr std::size_t kLogBytesShown = 2'000;
 
 constexpr std::string_view kSecret = "load bench tenant secret, long enough for HMAC";
+
+std::string token() {
+  constexpr std::time_t kDay = 24 * 60 * 60;
+  return auth::mint(kSecret, R"({"role":"authenticated","exp":)" + std::to_string(std::time(nullptr) + kDay) + "}");
+}
 
 std::vector<std::string> environment(const ServerConfig& config) {
   std::vector<std::string> env = {
@@ -123,7 +129,7 @@ std::string ServerProcess::log() const {
 }
 
 std::string ServerProcess::handshake(std::string_view more_headers) const {
-  return "GET /socket/websocket?apikey=" + mint_token(kSecret) +
+  return "GET /socket/websocket?apikey=" + token() +
          "&vsn=2.0.0 HTTP/1.1\r\n"
          "Host: 127.0.0.1:" +
          std::to_string(port_) +
