@@ -94,6 +94,12 @@ export class Client {
     return ref;
   }
 
+  // The same with a payload that is sent letter by letter.
+  pushSource(topic, event, payload) {
+    const frame = encodeText(this.version, { joinRef: this.joinRefs.get(topic) ?? null, ref: this.nextRef(), topic, event, payload: '@' });
+    this.send(frame.replace('"@"', () => payload));
+  }
+
   // Sends a frame and gives its reply.
   async request(topic, event, payload, refs) {
     const ref = this.push(topic, event, payload, refs);

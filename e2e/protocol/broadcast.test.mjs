@@ -67,9 +67,7 @@ suite('delivery', () => {
   bothVersions('a payload keeps its numbers, escapes and spaces as its sender wrote them', async (vsn) => {
     const { topic, sender, receivers } = await room(vsn);
     const payload = '{ "b":1.0,"a" : 1e2, "big":12345678901234567890,"text":"\\u00e9é\\/", "b": [ ] }';
-    sender.send(vsn === V1
-      ? `{"topic":"${topic}","event":"broadcast","payload":${payload},"ref":"x"}`
-      : `["1","x","${topic}","broadcast",${payload}]`);
+    sender.pushSource(topic, 'broadcast', payload);
     for (const receiver of receivers) {
       const { raw } = await receiver.next();
       assert.ok(raw.includes(payload), raw);

@@ -72,9 +72,7 @@ suite('a broadcast', () => {
     bothVersions(`of a sender ${who} keeps its bytes`, async (vsn) => {
       const { topic, sender, receivers } = await room(vsn, perMessageDeflate);
       const payload = `{ "b":1.0,"a" : 1e2, "text":"\\u00e9é\\/", "long":"${'ΑΩ 👋 '.repeat(500)}" , "b": [ ] }`;
-      sender.send(vsn === V1
-        ? `{"topic":"${topic}","event":"broadcast","payload":${payload},"ref":"x"}`
-        : `["1","x","${topic}","broadcast",${payload}]`);
+      sender.pushSource(topic, 'broadcast', payload);
       for (const receiver of receivers) {
         const { raw } = await receiver.next();
         assert.ok(raw.includes(payload), raw);
