@@ -19,13 +19,15 @@ namespace {
 struct Pair {
   Pair() {
     const int listener = socket(AF_INET, SOCK_STREAM, 0);
+    theirs = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(listener >= 0);
+    REQUIRE(theirs >= 0);
     sockaddr_in address{.sin_family = AF_INET};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
     REQUIRE(bind(listener, reinterpret_cast<sockaddr*>(&address), size) == 0);
     REQUIRE(listen(listener, 1) == 0);
     REQUIRE(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) == 0);
-    theirs = socket(AF_INET, SOCK_STREAM, 0);
     REQUIRE(connect(theirs, reinterpret_cast<sockaddr*>(&address), size) == 0);
     ours = accept(listener, nullptr, nullptr);
     REQUIRE(ours >= 0);
