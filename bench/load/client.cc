@@ -87,6 +87,8 @@ void Client::flush() {
   if (!unsent_.empty()) loop_.change(*this, ClientLoop::Interest::kReadAndWrite);
 }
 
+void Client::stop_reading() { loop_.change(*this, ClientLoop::Interest::kNothing); }
+
 void Client::close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;

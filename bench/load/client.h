@@ -49,14 +49,17 @@ class Client {
   int fd() const { return fd_; }
   ClientLoop& loop() { return loop_; }
   bool is_open() const { return state_ == State::kOpen; }
-  bool has_deflate() const { return has_deflate_; }  // the server's answer accepted permessage-deflate
+  bool is_closed() const { return state_ == State::kClosed; }
+  bool has_sent_all() const { return unsent_.empty(); }  // to the kernel
+  bool has_deflate() const { return has_deflate_; }      // the server's answer accepted permessage-deflate
 
   void tell(ClientEvents& events) { events_ = &events; }
 
   void send_text(std::string_view message);
   // Once the client is open. Bytes as they are: several frames in one write, or what is not a frame at all.
   void send_bytes(std::string_view bytes);
-  void close();  // abortive, so that no port of ours stays behind in TIME_WAIT
+  void stop_reading();  // for ever; that the connection has ended is still seen where it is reset
+  void close();         // abortive, so that no port of ours stays behind in TIME_WAIT
 
  private:
   friend class ClientLoop;

@@ -20,14 +20,26 @@ using Clock = std::chrono::steady_clock;
 constexpr int kEventsPerTurn = 1024;
 constexpr std::chrono::milliseconds kLookUpInterval{100};  // for the time-out and interrupts, where nothing happens
 
-epoll_event event_of(Client& client, bool also_write) {
+epoll_event event_of(Client& client, std::uint32_t events) {
   epoll_event event{};
-  event.events = also_write ? EPOLLIN | EPOLLOUT : EPOLLIN;
+  event.events = events;
   event.data.ptr = &client;
   return event;
 }
 
 }  // namespace
+
+std::uint32_t ClientLoop::events_of(Interest interest) {
+  switch (interest) {
+    case Interest::kNothing:
+      return 0;
+    case Interest::kRead:
+      return EPOLLIN;
+    case Interest::kReadAndWrite:
+      return EPOLLIN | EPOLLOUT;
+  }
+  return 0;
+}
 
 Result<std::unique_ptr<ClientLoop>> ClientLoop::create() {
   const int epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -49,18 +61,28 @@ Result<void> ClientLoop::run_until(const std::function<bool()>& done, std::strin
   }
 }
 
+Result<void> ClientLoop::run_to(Clock::time_point time) {
+  for (;;) {
+    if (failure_) return fail(*std::exchange(failure_, std::nullopt));
+    const auto left = time - Clock::now();
+    if (left <= left.zero()) return {};
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(left);
+    if (auto turned = turn(std::min(wait, kLookUpInterval)); !turned) return turned;
+  }
+}
+
 void ClientLoop::fail_with(std::string reason) {
   if (!failure_) failure_ = std::move(reason);
 }
 
 void ClientLoop::watch(Client& client, Interest interest) {
-  epoll_event event = event_of(client, interest == Interest::kReadAndWrite);
+  epoll_event event = event_of(client, events_of(interest));
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, client.fd(), &event) != 0)
     fail_with(std::string("epoll_ctl: ") + std::strerror(errno));
 }
 
 void ClientLoop::change(Client& client, Interest interest) {
-  epoll_event event = event_of(client, interest == Interest::kReadAndWrite);
+  epoll_event event = event_of(client, events_of(interest));
   if (epoll_ctl(epoll_, EPOLL_CTL_MOD, client.fd(), &event) != 0)
     fail_with(std::string("epoll_ctl: ") + std::strerror(errno));
 }

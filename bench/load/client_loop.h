@@ -32,16 +32,20 @@ class ClientLoop {
   Result<void> run_until(const std::function<bool()>& done, std::string_view what,
                          std::chrono::nanoseconds timeout = kTimeout);
 
+  // Turns until then. Errors: as above, but the time-out.
+  Result<void> run_to(std::chrono::steady_clock::time_point time);
+
   // Ends run_until() with this error. The first one counts; others follow from it.
   void fail_with(std::string reason);
 
  private:
   friend class Client;
 
-  enum class Interest : std::uint8_t { kRead, kReadAndWrite };
+  enum class Interest : std::uint8_t { kNothing, kRead, kReadAndWrite };
   static constexpr std::size_t kReceiveBytes = 256 * 1024;
 
   explicit ClientLoop(int epoll);
+  static std::uint32_t events_of(Interest interest);
   void watch(Client& client, Interest interest);
   void change(Client& client, Interest interest);
   Result<void> turn(std::chrono::milliseconds wait_max);

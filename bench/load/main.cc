@@ -29,7 +29,8 @@ struct Scenario {
 };
 
 constexpr Scenario kScenarios[] = {
-    {"fanout", fan_out}, {"topics", topics}, {"connections", connections}, {"payloads", payloads}, {"workers", workers},
+    {"fanout", fan_out},    {"topics", topics},   {"connections", connections},
+    {"payloads", payloads}, {"workers", workers}, {"hostile", hostile},
 };
 
 struct Options {
@@ -91,6 +92,7 @@ rt::Result<void> run_scenarios(const Options& options, Report& report) {
         .report = report,
         .server = {.program = options.server, .cores = {options.server_core}, .args = words(options.server_args)},
         .all_cores = {options.server_core, options.client_core},
+        .client_core = options.client_core,
         .runs = options.runs};
     if (const auto ran = scenario.run(bench); !ran) {
       outcome = rt::fail(ran.error(), scenario.name);

@@ -15,7 +15,8 @@ struct Bench {
   Report& report;
   ServerConfig server;  // of each server that is started, unless a scenario needs it otherwise
   Cores all_cores;      // ours too
-  int runs = 5;         // of which medians are taken
+  int client_core = 1;
+  int runs = 5;  // of which medians are taken
 };
 
 Result<void> fan_out(const Bench& bench);
@@ -23,5 +24,6 @@ Result<void> topics(const Bench& bench);
 Result<void> connections(const Bench& bench);
 Result<void> payloads(const Bench& bench);
 Result<void> workers(const Bench& bench);
+Result<void> hostile(const Bench& bench);
 
 }  // namespace rt::load

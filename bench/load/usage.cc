@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "load/interrupt.h"
@@ -29,13 +30,16 @@ Result<std::uint64_t> cpu_ns(pid_t pid) {
   return sum;
 }
 
-Result<std::uint64_t> rss_bytes(pid_t pid) {
-  std::ifstream file(proc_folder(pid) + "/smaps_rollup");
+// A line such as "Rss:   1234 kB".
+Result<std::uint64_t> bytes_in(pid_t pid, const char* file_name, std::string_view label) {
+  std::ifstream file(proc_folder(pid) + file_name);
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("Rss:")) return std::strtoull(line.c_str() + 4, nullptr, 10) * 1024;
+    if (line.starts_with(label)) return std::strtoull(line.c_str() + label.size(), nullptr, 10) * 1024;
   }
   return fail("cannot read the memory of process " + std::to_string(pid));
 }
+
+Result<std::uint64_t> rss_bytes(pid_t pid) { return bytes_in(pid, "/smaps_rollup", "Rss:"); }
 
 // Reads until so many readings in a row are within `tolerance` of each other, and takes the last. A value that keeps
 // moving is taken as it is in the end: timers of an idle server need a little CPU for ever.
@@ -70,5 +74,7 @@ Result<std::uint64_t> settled_rss_bytes(pid_t pid) {
   return settle(rss_bytes, pid,
                 {.interval = milliseconds(100), .equal_readings = 4, .readings_max = 100, .tolerance = 32 * 1024});
 }
+
+Result<std::uint64_t> peak_rss_bytes(pid_t pid) { return bytes_in(pid, "/status", "VmHWM:"); }
 
 }  // namespace rt::load

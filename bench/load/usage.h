@@ -17,4 +17,7 @@ Result<std::uint64_t> settled_cpu_ns(pid_t pid);
 // Resident bytes (/proc/PID/smaps_rollup, which is exact), once they stand still.
 Result<std::uint64_t> settled_rss_bytes(pid_t pid);
 
+// The most that was ever resident (VmHWM in /proc/PID/status).
+Result<std::uint64_t> peak_rss_bytes(pid_t pid);
+
 }  // namespace rt::load

@@ -5,7 +5,9 @@
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/timing_wheel.h"
 #include "io/net/send_queue.h"
@@ -32,6 +34,33 @@ struct HttpPart {
   bool keep_alive = true;
 };
 
+struct Connection;
+
+// In which list of those to be flushed.
+enum class Dirty : std::uint8_t {
+  kNo,
+  kSoon,  // all of them go out at the end of the turn
+  kBulk,  // so many in each turn
+};
+
+// Connections that one fan-out made dirty. Several fan-outs take turns, so that a small one need not wait for a huge
+// one.
+struct BulkGroup {
+  std::vector<Connection*> connections;
+  std::size_t at = 0;  // those before it had their turn
+};
+
+// Of a WebSocket, to its handler.
+enum class EndIs : std::uint8_t { kAhead, kToBeTold, kTold };
+
+// Input that is not looked at yet.
+struct Unread {
+  std::string bytes;
+  std::size_t at = 0;  // what is before it has been worked on
+
+  std::span<char> rest() { return std::span(bytes).subspan(at); }
+};
+
 struct Connection {
   using Descriptor = boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
 
@@ -43,20 +72,21 @@ struct Connection {
   Phase phase = Phase::kHttp;
   bool read_armed = false;
   bool write_armed = false;
-  bool dirty = false;      // in the list of those to be flushed
+  Dirty dirty = Dirty::kNo;
+  bool in_bulk = false;    // in a group, though perhaps dirty no more
   bool paused = false;     // by its handler
   bool consuming = false;  // its input is being worked on further up the stack
   bool linger_after_flush = false;
-  bool compressed = false;    // permessage-deflate was agreed on
-  bool postponed = false;     // in the list of those that go on in the next turn
-  bool end_reported = false;  // in the list of ended ones, or reported already
+  bool compressed = false;  // permessage-deflate was agreed on
+  bool postponed = false;   // in the list of those that go on in the next turn
+  EndIs end = EndIs::kAhead;
   ws::ReaderLimits limits;
   MessageHandler* handler = nullptr;  // once upgraded
   ws::Reader reader;
   SendQueue queue;
   std::unique_ptr<HttpPart> http;
-  std::unique_ptr<std::string> unread;  // received, but not to be looked at yet
-  std::size_t held_bytes = 0;           // reader and unread, as last added to the worker's sum
+  std::unique_ptr<Unread> unread;
+  std::size_t held_bytes = 0;  // reader and unread, as last added to the worker's sum
   Time last_received;
   std::optional<Time> blocked_since;  // the kernel has taken nothing since
   Deadline deadline;

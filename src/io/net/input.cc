@@ -12,6 +12,9 @@
 namespace rt::net {
 namespace {
 
+// More compressed input than this waits until all others had their turn.
+constexpr std::size_t kInflatedAtOnceBytesMax = 1024;
+
 struct OnReadable {
   Worker::Impl* worker;
   ConnectionId id;
@@ -53,18 +56,23 @@ void Worker::Impl::read(Connection& c) {
   }
   c.last_received = worker.now_;
   worker.counters_.bytes_in.add(static_cast<std::uint64_t>(got));
-  consume(c, std::span(scratch.data(), static_cast<std::size_t>(got)));
+  const std::span<char> in(scratch.data(), static_cast<std::size_t>(got));
+  // How much this comes to is known only when it is inflated.
+  if (c.compressed && in.size() > kInflatedAtOnceBytesMax && !c.unread) {
+    keep_unread(c, in, nullptr);
+    account_held(c);
+    return postpone(c);
+  }
+  consume(c, in);
 }
 
 // Works on `in` and on what was kept back before. Keeps what cannot be worked on yet, and waits for more where that
 // makes sense.
 void Worker::Impl::consume(Connection& c, std::span<char> in) {
-  std::string kept;
-  if (c.unread) {
-    kept = std::move(*c.unread);
-    c.unread.reset();
-    kept.append(in.data(), in.size());
-    in = kept;
+  std::unique_ptr<Unread> kept = std::move(c.unread);
+  if (kept) {
+    kept->bytes.erase(0, std::exchange(kept->at, 0)).append(in.data(), in.size());
+    in = kept->rest();
   }
   c.consuming = true;
   bool go_on = true;
@@ -86,10 +94,20 @@ void Worker::Impl::consume(Connection& c, std::span<char> in) {
   }
   c.consuming = false;
   if (c.phase == Phase::kGone) return;
-  if (!in.empty()) c.unread = std::make_unique<std::string>(in.data(), in.size());
+  if (!in.empty()) keep_unread(c, in, std::move(kept));
   account_held(c);
   const bool answering = c.phase == Phase::kHttp && c.http->stage == HttpPart::Stage::kAnswering;
   if (!c.paused && !answering && !c.postponed) arm_read(c);
+}
+
+// `rest` is the end of `earlier` if there is one.
+void Worker::Impl::keep_unread(Connection& c, std::span<const char> rest, std::unique_ptr<Unread> earlier) {
+  if (earlier) {
+    earlier->at = earlier->bytes.size() - rest.size();
+    c.unread = std::move(earlier);
+  } else {
+    c.unread = std::make_unique<Unread>(Unread{.bytes = std::string(rest.data(), rest.size())});
+  }
 }
 
 // One request at most; true: there may be more to do.
@@ -134,6 +152,7 @@ bool Worker::Impl::consume_http(Connection& c, std::span<char>& in) {
 // Until the input is used up, the handler wants a pause or the connection has had its share of the turn.
 bool Worker::Impl::consume_frames(Connection& c, std::span<char>& in) {
   std::size_t inflated = 0;
+  int frames = 0;
   while (!c.paused && !c.postponed && (c.phase == Phase::kWebSocket || c.phase == Phase::kClosing)) {
     if (c.linger_after_flush) {
       in = {};
@@ -147,21 +166,32 @@ bool Worker::Impl::consume_frames(Connection& c, std::span<char>& in) {
       worker.counters_.bytes_inflated.add(step.payload.size());
     }
     on_step(c, step);
-    // Few bytes can be many when inflated: others have their turn in between.
-    if (inflated > kInflatedBytesPerTurn && !in.empty()) {
-      c.postponed = true;
-      postponed.push_back(c.id);
+    // Few bytes can be many frames, and many more when inflated: others have their turn in between.
+    if ((++frames >= kFramesPerTurn || inflated > kInflatedBytesPerTurn) && !in.empty()) {
+      postpone(c);
     }
   }
   return false;
 }
 
+void Worker::Impl::postpone(Connection& c) {
+  c.postponed = true;
+  postponed.push_back(c.id);
+}
+
+// In the order in which they had their last share, as far as the time goes.
 void Worker::Impl::consume_postponed() {
-  for (const ConnectionId id : std::exchange(postponed, {})) {
+  if (postponed.empty()) return;
+  touch();
+  const Time end = worker.now_ + kGreedyTimePerTurn;
+  for (std::size_t left = postponed.size(); left > 0 && worker.now_ < end; --left) {
+    const ConnectionId id = postponed.front();
+    postponed.pop_front();
     Connection* c = find(id);
     if (c == nullptr) continue;
     c->postponed = false;
     if (c->phase == Phase::kWebSocket || c->phase == Phase::kClosing) consume(*c, {});
+    touch();
   }
 }
 
@@ -197,7 +227,7 @@ void Worker::Impl::on_step(Connection& c, const ws::Step& step) {
 // The memory that incomplete input holds has a bound for the whole worker too. Who hits it, goes.
 void Worker::Impl::account_held(Connection& c) {
   const std::size_t held_now =
-      c.reader.bytes_held() + (c.unread ? c.unread->capacity() : 0) + (c.http ? c.http->parser.bytes_held() : 0);
+      c.reader.bytes_held() + (c.unread ? c.unread->bytes.capacity() : 0) + (c.http ? c.http->parser.bytes_held() : 0);
   all_held_bytes += held_now - c.held_bytes;
   c.held_bytes = held_now;
   if (all_held_bytes <= worker.config_.all_receive_bytes_max || held_now == 0) return;

@@ -51,6 +51,15 @@ bool machine_has_ipv6() {
   return usable;
 }
 
+// Accepted sockets inherit these. No delay: frames go out when they are due. Of a client that does not read, the kernel
+// holds so much unsent and no more; the rest stays in our queue, where it is counted and shared.
+void set_for_accepted(int listener) {
+  constexpr int kOn = 1;
+  constexpr int kUnsentBytesMax = 64 * 1024;
+  setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &kOn, sizeof kOn);
+  setsockopt(listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentBytesMax, sizeof kUnsentBytesMax);
+}
+
 Result<asio::ip::address> address_of(const ListenerConfig& config) {
   if (config.address.empty()) {
     const bool v6 = config.family == Family::kV6 || (config.family == Family::kAny && machine_has_ipv6());
@@ -89,6 +98,7 @@ Result<std::unique_ptr<Listener>> Listener::open(const ListenerConfig& config, a
         " is in use by another program: stop it, or choose another port with PORT or --port (0 takes a free one)");
   }
   if (error) return fail("cannot bind " + where + ": " + error.message());
+  set_for_accepted(impl->acceptor.native_handle());
   impl->acceptor.listen(4096, error);
   if (error) return fail("cannot listen on " + where + ": " + error.message());
   impl->acceptor.non_blocking(true, error);
@@ -126,8 +136,6 @@ void Listener::Impl::accept_ready() {
       failures.fetch_add(1, std::memory_order_relaxed);
       return retry_soon();
     }
-    const int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     accepted.fetch_add(1, std::memory_order_relaxed);
     least_loaded().adopt(fd);
   }

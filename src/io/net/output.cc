@@ -33,28 +33,54 @@ std::size_t Worker::Impl::queue_bytes_max(const Connection& c) const {
   return std::max(worker.config_.send_queue_bytes_max, c.limits.message_bytes_max + kEnvelopeBytes);
 }
 
-void Worker::Impl::enqueue_unlimited(Connection& c, FrameRef frame) {
+void Worker::Impl::enqueue_unlimited(Connection& c, FrameRef frame, Urgency urgency) {
   all_queue_bytes += frame.bytes().size();
   c.queue.push(std::move(frame));
-  if (c.dirty || c.write_armed) return;
-  c.dirty = true;
-  dirty.push_back(&c);
+  if (!c.write_armed) mark_dirty(c, urgency);
 }
 
-void Worker::Impl::enqueue(Connection& c, FrameRef frame) {
-  enqueue_unlimited(c, std::move(frame));
+void Worker::Impl::mark_dirty(Connection& c, Urgency urgency) {
+  if (c.dirty == Dirty::kSoon) return;
+  if (urgency == Urgency::kThisTurn) {
+    c.dirty = Dirty::kSoon;
+    dirty.push_back(&c);
+  } else if (c.dirty == Dirty::kNo) {
+    c.dirty = Dirty::kBulk;
+    if (std::exchange(c.in_bulk, true)) return;
+    if (bulk.empty()) bulk.emplace_back();
+    bulk.back().connections.push_back(&c);
+  }
+}
+
+void Worker::Impl::enqueue(Connection& c, FrameRef frame, Urgency urgency) {
+  enqueue_unlimited(c, std::move(frame), urgency);
   worker.counters_.frames_queued.add();
   // A reader slower than its topics would cost everyone memory, so it goes; it can connect again.
   if (c.queue.bytes() > queue_bytes_max(c)) {
     slow_consumer(c, worker.counters_.slow_consumers_queue);
   } else if (all_queue_bytes > worker.config_.all_send_queues_bytes_max) {
-    Connection* largest = &c;
-    for (const Slot& slot : slots) {
-      Connection* other = slot.connection.get();
-      if (other != nullptr && other->phase == Phase::kWebSocket && other->queue.bytes() > largest->queue.bytes())
-        largest = other;
-    }
-    slow_consumer(*largest, worker.counters_.slow_consumers_worker_cap);
+    relieve_queues();
+  }
+}
+
+// Whoever holds most goes first. Room is made for a while, so that not every frame of a flood looks through all
+// connections.
+void Worker::Impl::relieve_queues() {
+  struct Holder {
+    std::size_t bytes;
+    Connection* connection;
+  };
+  std::vector<Holder> holders;
+  for (const Slot& slot : slots) {
+    Connection* c = slot.connection.get();
+    if (c != nullptr && c->phase == Phase::kWebSocket && !c->queue.empty()) holders.push_back({c->queue.bytes(), c});
+  }
+  std::ranges::make_heap(holders, {}, &Holder::bytes);
+  const std::size_t goal = worker.config_.all_send_queues_bytes_max / 16 * 15;
+  while (all_queue_bytes > goal && !holders.empty()) {
+    std::ranges::pop_heap(holders, {}, &Holder::bytes);
+    slow_consumer(*holders.back().connection, worker.counters_.slow_consumers_worker_cap);
+    holders.pop_back();
   }
 }
 
@@ -78,15 +104,45 @@ void Worker::Impl::close(Connection& c, std::optional<std::uint16_t> code) {
 }
 
 void Worker::Impl::flush() {
-  std::vector<Connection*> now = std::exchange(dirty, {});
-  for (Connection* c : now) c->dirty = false;
-  std::erase_if(now, [](Connection* c) { return c->phase == Phase::kGone; });
-  for (std::size_t at = 0; at < now.size(); at += kConnectionsPerBatch) {
-    flush_some(std::span(now).subspan(at, std::min(kConnectionsPerBatch, now.size() - at)));
+  if (!dirty.empty()) {
+    sending.clear();
+    sending.swap(dirty);  // and its capacity serves the next turn
+    for (Connection* c : sending) c->dirty = Dirty::kNo;
+    std::erase_if(sending, [](const Connection* c) { return c->phase == Phase::kGone; });
+    flush_all(sending);
   }
-  if (dirty.empty()) {
-    now.clear();
-    dirty = std::move(now);  // its capacity serves the next turn
+  flush_bulk();
+}
+
+void Worker::Impl::flush_bulk() {
+  if (bulk.empty()) return;
+  touch();
+  const Time end = worker.now_ + kBulkTimePerTurn;
+  for (std::size_t groups = 0; groups < kBulkGroupsPerTurn && !bulk.empty() && worker.now_ < end; ++groups) {
+    sending.clear();
+    take_from(bulk.front(), kBulkSendsPerGroup);
+    if (bulk.front().at < bulk.front().connections.size()) bulk.push_back(std::move(bulk.front()));
+    bulk.pop_front();
+    flush_all(sending);
+    touch();
+  }
+}
+
+void Worker::Impl::take_from(BulkGroup& group, std::size_t count) {
+  while (count > 0 && group.at < group.connections.size()) {
+    Connection& c = *group.connections[group.at++];
+    c.in_bulk = false;
+    if (c.dirty != Dirty::kBulk) continue;  // it went out with something urgent
+    c.dirty = Dirty::kNo;
+    if (c.phase == Phase::kGone) continue;
+    sending.push_back(&c);
+    --count;
+  }
+}
+
+void Worker::Impl::flush_all(std::vector<Connection*>& connections) {
+  for (std::size_t at = 0; at < connections.size(); at += kConnectionsPerBatch) {
+    flush_some(std::span(connections).subspan(at, std::min(kConnectionsPerBatch, connections.size() - at)));
   }
 }
 
@@ -124,11 +180,7 @@ void Worker::Impl::on_sent(Connection& c, ssize_t result, std::size_t offered) {
     if (c.linger_after_flush && c.phase != Phase::kLingering) linger(c);
     return;
   }
-  if (taken == offered) {  // there was more than fits one call
-    c.dirty = true;
-    dirty.push_back(&c);
-    return;
-  }
+  if (taken == offered) return mark_dirty(c, Urgency::kBulk);  // there was more than fits one call
   if (!c.blocked_since) {
     c.blocked_since = worker.now_;
     const Time due = worker.now_ + worker.config_.send_blocked_timeout;
@@ -149,9 +201,7 @@ void Worker::Impl::on_writable(ConnectionId id, bool failed) {
   c->write_armed = false;
   touch();
   if (failed) return drop(*c);
-  if (c->queue.empty() || c->dirty) return;
-  c->dirty = true;
-  dirty.push_back(c);
+  if (!c->queue.empty()) mark_dirty(*c, Urgency::kBulk);
 }
 
 // Closing a socket with unread input would reset the connection and may take our last bytes from the client. So we end

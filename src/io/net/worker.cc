@@ -145,10 +145,16 @@ void Worker::upgrade(ConnectionId id, std::string_view response_bytes, const Web
   if (!c->consuming) impl_->consume(*c, {});
 }
 
-void Worker::send(ConnectionId id, const FrameRef& frame) {
+void Worker::send(ConnectionId id, const FrameRef& frame, Urgency urgency) {
   Connection* c = impl_->find(id);
   if (c == nullptr || c->phase != Phase::kWebSocket) return;
-  impl_->enqueue(*c, frame);
+  impl_->enqueue(*c, frame, urgency);
+}
+
+Urgency Worker::begin_fan_out(std::size_t receivers) {
+  if (receivers <= kFanOutAtOnceMax) return Urgency::kThisTurn;
+  if (impl_->bulk.empty() || !impl_->bulk.back().connections.empty()) impl_->bulk.emplace_back();
+  return Urgency::kBulk;
 }
 
 void Worker::close(ConnectionId id, ws::CloseCode code) {
@@ -183,13 +189,20 @@ bool Worker::is_open(ConnectionId id) const {
 
 void Worker::Impl::run() {
   while (!stopping) {
-    if (dirty.empty() && postponed.empty()) io.run_one();
-    for (int i = 0; i < kHandlersPerTurn && !stopping; ++i) {
+    if (!has_work()) io.run_one();
+    touch();
+    const Time end = worker.now_ + kTurnTime;
+    // Nearly every handler looks at the clock anyway.
+    for (int i = 0; i < kHandlersPerTurn && worker.now_ < end && !stopping; ++i) {
       if (io.poll_one() == 0) break;
     }
     consume_postponed();
     end_turn();
   }
+}
+
+bool Worker::Impl::has_work() const {
+  return !dirty.empty() || !bulk.empty() || !postponed.empty() || !ended.empty() || !gone.empty();
 }
 
 void Worker::Impl::wake() {
@@ -208,13 +221,9 @@ void Worker::Impl::drain_mail() {
 
 void Worker::Impl::end_turn() {
   worker.counters_.turns.add();
-  // Handlers that are told of an end may send to others, so ends are told before the flush; the flush may end some
-  // more.
-  do {
-    for (std::size_t i = 0; i < ended.size(); ++i) ended[i]->handler->on_closed(ended[i]->id);
-    ended.clear();
-    if (!dirty.empty()) flush();
-  } while (!ended.empty());
+  tell_ends();  // handlers that are told of an end may send to others
+  flush();
+  inflater.let_go();
   reap();
   arm_timer();
 }
@@ -259,9 +268,23 @@ Connection* Worker::Impl::find(ConnectionId id) {
 }
 
 void Worker::Impl::report_ended(Connection& c) {
-  if (c.handler == nullptr || c.end_reported) return;
-  c.end_reported = true;
-  ended.push_back(&c);
+  if (c.handler == nullptr || c.end != EndIs::kAhead) return;
+  c.end = EndIs::kToBeTold;
+  ended.push_back(c.id);
+}
+
+void Worker::Impl::tell_end(Connection& c) {
+  if (c.end != EndIs::kToBeTold) return;
+  c.end = EndIs::kTold;
+  c.handler->on_closed(c.id);
+}
+
+void Worker::Impl::tell_ends() {
+  for (int left = kEndsPerTurn; left > 0 && !ended.empty(); --left) {
+    const ConnectionId id = ended.front();
+    ended.pop_front();
+    if (Connection* c = find(id)) tell_end(*c);
+  }
 }
 
 void Worker::Impl::drop(Connection& c) {
@@ -272,11 +295,29 @@ void Worker::Impl::drop(Connection& c) {
   gone.push_back(&c);
 }
 
+// Resets the connection: what the kernel holds for a client that takes nothing is freed at once.
+void Worker::Impl::abort(Connection& c) {
+  const ::linger at_once{.l_onoff = 1, .l_linger = 0};
+  setsockopt(c.fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  drop(c);
+}
+
 void Worker::Impl::reap() {
-  for (Connection* c : gone) {
+  if (gone.empty()) return;
+  const auto is_gone = [](const Connection* c) { return c->phase == Phase::kGone; };
+  std::erase_if(dirty, is_gone);
+  for (BulkGroup& group : bulk) {
+    group.connections.erase(group.connections.begin(),
+                            group.connections.begin() + static_cast<std::ptrdiff_t>(group.at));
+    group.at = 0;
+    std::erase_if(group.connections, is_gone);
+  }
+  for (int left = kEndsPerTurn; left > 0 && !gone.empty(); --left) {
+    Connection* c = gone.front();
+    gone.pop_front();
+    tell_end(*c);
     all_queue_bytes -= c->queue.bytes();
     all_held_bytes -= c->held_bytes;
-    if (c->dirty) std::erase(dirty, c);
     Slot& slot = slots[c->id.slot];
     // 0 names no connection, and what waits with this name may wait for long: no name comes back soon.
     if (++slot.generation == 0) slot.generation = 1;
@@ -284,7 +325,6 @@ void Worker::Impl::reap() {
     slot.connection.reset();
     worker.connections_.fetch_sub(1, std::memory_order_relaxed);
   }
-  gone.clear();
 }
 
 void Worker::Impl::let_go_of_worker(int index) {
@@ -320,6 +360,7 @@ void Worker::Impl::on_deadline(Connection& c) {
       return;
     }
     case Phase::kClosing:
+      return abort(c);
     case Phase::kLingering:
       return drop(c);
     case Phase::kGone:

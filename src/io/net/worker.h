@@ -5,9 +5,14 @@
 // coroutine, no buffer, no timer of its own (deadlines sit in the timing wheel). The worker knows HTTP and WebSocket as
 // bytes; what requests and messages mean is its handlers' business.
 //
+// Nobody can keep the others waiting. A turn is short, whatever there is to do: a connection has a share of it, and who
+// wants more goes on in later turns, when all who wanted little have been served, within a time that all the greedy
+// ones have together. What goes to thousands of connections at once goes out in slices, between which everything else
+// has its turn.
+//
 // Asio does not recall a handler that is already queued, so handlers carry {slot, generation} and look the connection
 // up; a connection that has gone is a normal case everywhere. Nothing is destroyed in mid-call: ended connections are
-// reported and removed at the end of the turn.
+// reported and removed at the end of a turn.
 #pragma once
 
 #include <atomic>
@@ -54,10 +59,13 @@ class MessageHandler {
   virtual ~MessageHandler() = default;
   // `payload` is valid during the call.
   virtual Reading on_message(ConnectionId connection, ws::Opcode opcode, std::string_view payload) = 0;
-  // Once for each upgraded connection, whoever ended it, at the end of the turn. What is sent to it from then on is
-  // lost.
+  // Once for each upgraded connection, whoever ended it, at the end of this turn or, where many end at once, of one of
+  // the next. What is sent to it meanwhile is lost.
   virtual void on_closed(ConnectionId connection) = 0;
 };
+
+// kBulk: one of so many sends that the others would have to wait for them; it goes out in one of the next turns.
+enum class Urgency : std::uint8_t { kThisTurn, kBulk };
 
 enum class Compression : std::uint8_t { kNone, kAgreed };  // of permessage-deflate, in the handshake
 
@@ -100,9 +108,20 @@ struct WorkerCounters {
 class Worker {
  public:
   static constexpr int kHandlersPerTurn = 256;
-  static constexpr std::size_t kReadBytesPerTurn = 64 * 1024;  // per connection
-  // Per connection, of compressed messages: who is beyond it waits for the next turn with the rest.
-  static constexpr std::size_t kInflatedBytesPerTurn = 64 * 1024;
+  // No further handler begins in a turn that is older than this.
+  static constexpr std::chrono::microseconds kTurnTime{500};
+  // The share of a turn that one connection has.
+  static constexpr std::size_t kReadBytesPerTurn = 64 * 1024;
+  static constexpr int kFramesPerTurn = 32;
+  static constexpr std::size_t kInflatedBytesPerTurn = 64 * 1024;  // of compressed messages
+  // All together who had their share of an earlier turn and have more to say.
+  static constexpr std::chrono::microseconds kGreedyTimePerTurn{200};
+  static constexpr int kEndsPerTurn = 32;  // connections whose handlers are told of their end, and that are removed
+  // A fan-out to more than this is bulk.
+  static constexpr std::size_t kFanOutAtOnceMax = 128;
+  static constexpr std::size_t kBulkSendsPerGroup = 32;  // before another fan-out has its turn
+  static constexpr std::size_t kBulkGroupsPerTurn = 8;
+  static constexpr std::chrono::microseconds kBulkTimePerTurn{400};
 
   Worker(int index, const WorkerConfig& config, const Clock& clock, RequestHandler& requests,
          std::unique_ptr<SendBatch> send_batch);
@@ -141,8 +160,11 @@ class Worker {
   // Answers the handshake with 101 and hands messages to `handler`, which must outlive the connection.
   void upgrade(ConnectionId connection, std::string_view response_bytes, const WebSocketOptions& options,
                MessageHandler& handler);
-  // Queues a whole frame; it is sent at the end of the turn. A connection that is closing or gone takes nothing.
-  void send(ConnectionId connection, const FrameRef& frame);
+  // Queues a whole frame; it is sent at the end of the turn. A connection that is closing or gone takes nothing. Frames
+  // of a connection keep their order.
+  void send(ConnectionId connection, const FrameRef& frame, Urgency urgency = Urgency::kThisTurn);
+  // Before the same is sent to so many: the urgency to send it with.
+  Urgency begin_fan_out(std::size_t receivers);
   // The close handshake: what is queued is sent first, then the code; cut 5 s later if the client does not answer.
   void close(ConnectionId connection, ws::CloseCode code);
   // Ends the TCP connection at the end of the turn, without a close frame.

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/wait_traits.hpp>
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <span>
 #include <vector>
@@ -30,8 +31,12 @@ struct Worker::Impl {
   void on_timer();
   void open(int fd);
   Connection* find(ConnectionId id);
+  bool has_work() const;
   void report_ended(Connection& c);
+  void tell_end(Connection& c);
+  void tell_ends();
   void drop(Connection& c);
+  void abort(Connection& c);
   void reap();
   void touch() { worker.now_ = worker.clock_.now(); }
   void on_deadline(Connection& c);
@@ -42,8 +47,10 @@ struct Worker::Impl {
   void on_readable(ConnectionId id, bool failed);
   void read(Connection& c);
   void consume(Connection& c, std::span<char> in);
+  void keep_unread(Connection& c, std::span<const char> rest, std::unique_ptr<Unread> earlier);
   bool consume_http(Connection& c, std::span<char>& in);  // false: it is somebody else's turn
   bool consume_frames(Connection& c, std::span<char>& in);
+  void postpone(Connection& c);
   void consume_postponed();
   void on_step(Connection& c, const ws::Step& step);
   void account_held(Connection& c);
@@ -52,9 +59,13 @@ struct Worker::Impl {
   std::string serialized(const http::Response& response, http::BodyOf body_of, bool keep_alive) const;
 
   // --- output.cc ---
-  void enqueue(Connection& c, FrameRef frame);
-  void enqueue_unlimited(Connection& c, FrameRef frame);
+  void enqueue(Connection& c, FrameRef frame, Urgency urgency = Urgency::kThisTurn);
+  void enqueue_unlimited(Connection& c, FrameRef frame, Urgency urgency = Urgency::kThisTurn);
+  void mark_dirty(Connection& c, Urgency urgency);
   void flush();
+  void flush_bulk();
+  void take_from(BulkGroup& group, std::size_t count);
+  void flush_all(std::vector<Connection*>& connections);
   void flush_some(std::span<Connection* const> connections);
   void on_sent(Connection& c, ssize_t result, std::size_t offered);
   void arm_write(Connection& c);
@@ -62,6 +73,7 @@ struct Worker::Impl {
   void linger(Connection& c);
   void close(Connection& c, std::optional<std::uint16_t> code);
   void slow_consumer(Connection& c, Counter& cause);
+  void relieve_queues();
   std::size_t queue_bytes_max(const Connection& c) const;
 
   struct Slot {
@@ -82,11 +94,13 @@ struct Worker::Impl {
 
   std::vector<Slot> slots;
   std::vector<std::uint32_t> free_slots;
-  std::vector<Connection*> dirty;       // have something to send
-  std::vector<Connection*> ended;       // their handlers have to be told
-  std::vector<Connection*> gone;        // to be removed
-  std::vector<ConnectionId> held;       // readable, but reading waits for another worker's mailbox
-  std::vector<ConnectionId> postponed;  // have input, but had their share of this turn
+  std::vector<Connection*> dirty;      // have something to send, all of it in this turn
+  std::deque<BulkGroup> bulk;          // likewise, in slices
+  std::vector<Connection*> sending;    // of a flush, while it lasts
+  std::deque<ConnectionId> ended;      // their handlers have to be told
+  std::deque<Connection*> gone;        // to be removed
+  std::vector<ConnectionId> held;      // readable, but reading waits for another worker's mailbox
+  std::deque<ConnectionId> postponed;  // have input, but had their share of a turn
   ws::Inflater inflater;
   std::size_t all_queue_bytes = 0;
   std::size_t all_held_bytes = 0;

@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view kTail("\x00\x00\xff\xff", 4);  // of a flushed stream; never on the wire (RFC 7692 7.2.1)
 constexpr int kRawWindowBits = -15;                       // zlib's way to say: no header, no checksum
 constexpr int kMemoryLevel = 8;
+constexpr std::size_t kKeptBytes = Inflater::kHarmlessBytes + 1;  // room to see that a bomb is one
 
 Bytef* bytes_of(std::string_view text) { return reinterpret_cast<Bytef*>(const_cast<char*>(text.data())); }
 
@@ -144,8 +145,6 @@ std::optional<std::string> Deflater::compress(std::string_view frame) {
 Inflater::Inflater() : stream_(nullptr, {inflateEnd}) {}
 
 Result<std::string_view, CloseCode> Inflater::inflate(std::string_view compressed, std::size_t bytes_max) {
-  constexpr std::size_t kFirstBytes = 16 * 1024;
-  constexpr std::size_t kKeptBytes = 256 * 1024;
   if (stream_) {
     RT_CHECK(inflateReset(stream_.get()) == Z_OK);
   } else {
@@ -153,8 +152,7 @@ Result<std::string_view, CloseCode> Inflater::inflate(std::string_view compresse
     RT_CHECK(inflateInit2(fresh.get(), kRawWindowBits) == Z_OK);
     stream_.reset(fresh.release());
   }
-  if (out_.size() > kKeptBytes) std::string().swap(out_);
-  if (out_.empty()) out_.resize(kFirstBytes);
+  if (out_.empty()) out_.resize(kKeptBytes);
 
   const std::size_t bound = std::min(bytes_max, std::max(kHarmlessBytes, kRatioMax * compressed.size()));
   std::size_t made = 0;
@@ -191,6 +189,10 @@ Result<std::string_view, CloseCode> Inflater::inflate(std::string_view compresse
   constexpr int kBetweenBlocks = 128;  // zlib.h, inflate() on data_type: else the message was cut short
   if (!ended && (stream_->data_type & kBetweenBlocks) == 0) return tl::make_unexpected(CloseCode::kInvalidPayload);
   return std::string_view(out_).substr(0, made);
+}
+
+void Inflater::let_go() {
+  if (out_.size() > kKeptBytes) std::string().swap(out_);
 }
 
 }  // namespace rt::ws

@@ -60,7 +60,7 @@ class Deflater {
   ZStream stream_;
 };
 
-// Of one thread. Takes about 40 KB from the first message on, and room for the largest recent message.
+// Of one thread. Takes about 300 KB from the first message on, and room for a larger message until let_go().
 class Inflater {
  public:
   // What inflates to more than this, and to more than kRatioMax times its own size, was made to do harm.
@@ -74,6 +74,9 @@ class Inflater {
   // The message; valid until the next call. Errors: kInvalidPayload, it is not DEFLATE; kTooBig, see above and
   // `bytes_max`, of which nothing beyond the bound is inflated.
   Result<std::string_view, CloseCode> inflate(std::string_view compressed, std::size_t bytes_max);
+
+  // Frees the room that a large message took. The last message is not valid any more.
+  void let_go();
 
  private:
   std::string out_;

@@ -118,6 +118,7 @@ void Shard::deliver(const Broadcast& broadcast, SocketId but) {
     Undeliverable why = Undeliverable::kNot;
   } prepared[2];
   std::uint64_t deliveries = 0;
+  const net::Urgency urgency = worker_.begin_fan_out(topic->subscribers.size());
   for (const channels::Subscriber& subscriber : topic->subscribers) {
     if (subscriber.socket == but) continue;
     const auto& [version, deflate] = subscriber.form;
@@ -132,7 +133,7 @@ void Shard::deliver(const Broadcast& broadcast, SocketId but) {
     if (!p.plain) continue;
     const bool compress = deflate && deflate->takes(p.plain.bytes().size());
     if (compress && !p.compressed) p.compressed = net::FrameRef(broadcast.compressed(version, deflater_));
-    worker_.send(connection_id(subscriber.socket), compress ? p.compressed : p.plain);
+    worker_.send(connection_id(subscriber.socket), compress ? p.compressed : p.plain, urgency);
     ++deliveries;
   }
   counters_.deliveries.add(deliveries);

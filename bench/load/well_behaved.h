@@ -1,0 +1,53 @@
+// A hundred subscribers and one publisher that sends at a steady pace. Whatever goes on around them, they get
+// everything once and in order; how late is measured for each delivery.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "load/client.h"
+#include "load/client_loop.h"
+#include "load/crowd.h"
+#include "load/server_process.h"
+
+namespace rt::load {
+
+struct Lateness {
+  double p50_us = 0;
+  double p99_us = 0;
+  double max_us = 0;
+};
+
+class WellBehaved final : public ClientEvents {
+ public:
+  static constexpr std::size_t kSubscribers = 100;
+  static constexpr std::chrono::milliseconds kInterval{10};
+
+  WellBehaved(ClientLoop& loop, const ServerProcess& server);
+
+  Result<void> join();
+  // Returns when everybody has got all messages. The error names the first one that was lost, doubled or out of order.
+  Result<Lateness> measure(std::size_t messages);
+
+  void on_frame(Client& client, const Frame& frame) override;
+
+ private:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  Result<void> send_all(std::size_t messages);
+  bool has_arrived() const { return lateness_ns_.size() == kSubscribers * sent_at_.size(); }
+  Lateness lateness();
+
+  ClientLoop& loop_;
+  Crowd subscribers_;
+  Crowd publishers_;  // one
+  std::vector<TimePoint> sent_at_;
+  std::vector<std::size_t> received_by_;
+  std::vector<std::uint32_t> lateness_ns_;
+};
+
+}  // namespace rt::load
