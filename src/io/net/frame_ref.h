@@ -32,6 +32,8 @@ class FrameRef {
   }
 
   std::string_view bytes() const { return *shared_->bytes; }
+  // The same for all handles of a frame, for as long as there is one.
+  const void* identity() const { return shared_; }
   explicit operator bool() const { return shared_ != nullptr; }
 
  private:

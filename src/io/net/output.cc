@@ -149,12 +149,13 @@ void Worker::Impl::flush_all(std::vector<Connection*>& connections) {
 void Worker::Impl::flush_some(std::span<Connection* const> connections) {
   pieces.clear();
   outgoing.clear();
+  joined.clear();
   pieces.reserve(connections.size() * kPiecesPerSend);  // messages point into it
   std::size_t offered[kConnectionsPerBatch];
   for (std::size_t i = 0; i < connections.size(); ++i) {
     Connection& c = *connections[i];
     const std::size_t first = pieces.size();
-    offered[i] = c.queue.gather(pieces, kPiecesPerSend);
+    offered[i] = c.queue.gather(pieces, kPiecesPerSend, joined);
     Outgoing& out = outgoing.emplace_back();
     out.fd = c.fd();
     out.message.msg_iov = pieces.data() + first;

@@ -6,14 +6,24 @@
 
 namespace rt::net {
 
-std::size_t SendQueue::gather(std::vector<iovec>& out, std::size_t max) const {
+std::size_t SendQueue::gather(std::vector<iovec>& out, std::size_t max, JoinedFrames& joined) const {
+  std::span<const FrameRef> frames = std::span(frames_).subspan(head_);
+  frames = frames.first(std::min(frames.size(), max));
   std::size_t total = 0;
-  std::size_t offset = head_offset_;
-  for (std::size_t i = head_; i < frames_.size() && i - head_ < max; ++i) {
-    const std::string_view bytes = frames_[i].bytes().substr(offset);
+  if (head_offset_ > 0) {
+    const std::string_view rest = frames.front().bytes().substr(head_offset_);
+    out.push_back({const_cast<char*>(rest.data()), rest.size()});
+    total = rest.size();
+    frames = frames.subspan(1);
+  }
+  if (const auto piece = joined.join(frames)) {
+    out.push_back(*piece);
+    return total + piece->iov_len;
+  }
+  for (const FrameRef& frame : frames) {
+    const std::string_view bytes = frame.bytes();
     out.push_back({const_cast<char*>(bytes.data()), bytes.size()});
     total += bytes.size();
-    offset = 0;
   }
   return total;
 }

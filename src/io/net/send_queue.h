@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/net/frame_ref.h"
+#include "io/net/joined_frames.h"
 
 namespace rt::net {
 
@@ -20,8 +21,9 @@ class SendQueue {
   // Bytes not yet taken by the kernel; a shared frame counts in full.
   std::size_t bytes() const { return bytes_; }
 
-  // Appends up to `max` pieces to `out`, the front first; returns their total size.
-  std::size_t gather(std::vector<iovec>& out, std::size_t max) const;
+  // Appends up to `max` pieces of up to as many frames to `out`, the front first; returns their total size. The pieces
+  // are valid until the queue changes or `joined` is cleared.
+  std::size_t gather(std::vector<iovec>& out, std::size_t max, JoinedFrames& joined) const;
   // The kernel took this many bytes from the front.
   void consume(std::size_t bytes);
   // Forgets every frame of which nothing is on the wire yet. Returns how many.

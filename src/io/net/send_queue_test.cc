@@ -10,7 +10,8 @@ namespace {
 
 std::string gathered(const SendQueue& queue, std::size_t max_pieces) {
   std::vector<iovec> pieces;
-  const std::size_t total = queue.gather(pieces, max_pieces);
+  JoinedFrames joined;
+  const std::size_t total = queue.gather(pieces, max_pieces, joined);
   std::string bytes;
   for (const iovec& piece : pieces) bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
   CHECK(bytes.size() == total);

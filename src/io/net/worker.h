@@ -119,8 +119,8 @@ class Worker {
   static constexpr int kEndsPerTurn = 32;  // connections whose handlers are told of their end, and that are removed
   // A fan-out to more than this is bulk.
   static constexpr std::size_t kFanOutAtOnceMax = 128;
-  static constexpr std::size_t kBulkSendsPerGroup = 32;  // before another fan-out has its turn
-  static constexpr std::size_t kBulkGroupsPerTurn = 8;
+  static constexpr std::size_t kBulkSendsPerGroup = 16;  // before another fan-out has its turn
+  static constexpr std::size_t kBulkGroupsPerTurn = 16;
   static constexpr std::chrono::microseconds kBulkTimePerTurn{400};
 
   Worker(int index, const WorkerConfig& config, const Clock& clock, RequestHandler& requests,

@@ -108,6 +108,7 @@ struct Worker::Impl {
   std::unique_ptr<SendBatch> batch;
   std::vector<Outgoing> outgoing;
   std::vector<iovec> pieces;
+  JoinedFrames joined;
   std::vector<char> scratch;  // what was just read, with room for a reader that looks ahead
 };
 
