@@ -41,7 +41,7 @@ class Deaf final : public Swarm {
 
   Deaf(ClientLoop& loop, const Target& target)
       : Swarm(loop, target.port, target.handshake, kCount + 1),
-        message_(message_frame("1", kTopic, "broadcast", state_payload(16 * 1024))) {}
+        message_(message_frame("1", kTopic, "broadcast", state_payload(16 * 1024, State::kShapes))) {}
 
   void on_open(Client& client) override { client.send_bytes(join_frame("1", kTopic)); }
   void on_frame(Client& client, const Frame& frame) override {

@@ -1,4 +1,4 @@
-// Payload objects of an exact size in bytes, the same ones in every run.
+// Payload objects, the same ones in every run.
 #pragma once
 
 #include <cstddef>
@@ -6,10 +6,15 @@
 
 namespace rt::load {
 
-// A small broadcast with filling.
+// A small broadcast with filling, of exactly that size.
 std::string plain_payload(std::size_t bytes);
 
-// The state of a drawing board: ids, names, coordinates and colours, as compressible as such things really are.
-std::string state_payload(std::size_t bytes);
+enum class State {
+  kCursors,  // of those who work on a drawing board: names, numbers, words and colours of a palette
+  kShapes,   // on it: random ids, fractions and colours, half of which no compressor can shrink
+};
+
+// As much of a state as fits.
+std::string state_payload(std::size_t bytes_max, State state);
 
 }  // namespace rt::load

@@ -20,6 +20,7 @@ constexpr double kCpuRatioMax = 1.5;
 struct Size {
   std::string name;
   std::size_t bytes;
+  State state;
   std::optional<double> bytes_ratio_max;
   std::optional<double> cpu_ratio_max;
 };
@@ -73,7 +74,7 @@ void add_not_offered(Report& report, const Size& size) {
 }
 
 Result<void> plain_against_compressed(const Bench& bench, const Size& size) {
-  const Traffic traffic{.rounds = 100, .payload = state_payload(size.bytes)};
+  const Traffic traffic{.rounds = 100, .payload = state_payload(size.bytes, size.state)};
   const auto plain = ServerAudience::gather(bench, bench.server, traffic);
   if (!plain) return tl::make_unexpected(plain.error());
   const auto compressed = gather_compressed(bench, traffic);
@@ -98,11 +99,19 @@ Result<void> plain_against_compressed(const Bench& bench, const Size& size) {
 }  // namespace
 
 Result<void> payloads(const Bench& bench) {
-  const Size large{.name = "16 KiB", .bytes = 16 * 1024};
-  const Size medium{
-      .name = "2 KiB", .bytes = 2 * 1024, .bytes_ratio_max = kBytesRatioMax, .cpu_ratio_max = kCpuRatioMax};
-  if (const auto ok = plain_against_compressed(bench, large); !ok) return ok;
-  return plain_against_compressed(bench, medium);
+  const Size sizes[] = {
+      {.name = "16 KiB cursors", .bytes = 16 * 1024, .state = State::kCursors},
+      {.name = "2 KiB cursors",
+       .bytes = 2 * 1024,
+       .state = State::kCursors,
+       .bytes_ratio_max = kBytesRatioMax,
+       .cpu_ratio_max = kCpuRatioMax},
+      {.name = "2 KiB shapes", .bytes = 2 * 1024, .state = State::kShapes, .cpu_ratio_max = kCpuRatioMax},
+  };
+  for (const Size& size : sizes) {
+    if (const auto ok = plain_against_compressed(bench, size); !ok) return ok;
+  }
+  return {};
 }
 
 }  // namespace rt::load

@@ -24,7 +24,7 @@ class SendBatch {
   virtual void send(std::span<Outgoing> outgoing) = 0;
 };
 
-// One sendmsg(2) for each connection.
+// One sendmsg(2) for each connection, or send(2) where there is one piece.
 class SendmsgBatch final : public SendBatch {
  public:
   std::string_view name() const override { return "sendmsg"; }
