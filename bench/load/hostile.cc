@@ -15,7 +15,7 @@ constexpr std::size_t kMessages = 1'000;  // of each measurement, 10 s
 constexpr std::chrono::seconds kPositionTimeout{60};
 
 constexpr double kLatenessRatioMax = 3;
-constexpr double kMegabytesMax = 256;
+constexpr double kMegabytesMax = 64;
 
 // The attackers share our core: we go first, or their own work would be measured as if it were the server's. Without
 // the right to it the figures are only worse.
@@ -41,8 +41,8 @@ struct Outcome {
 };
 
 Result<void> attack_and_measure(const Bench& bench, AttackProcess& attack, WellBehaved& clients, Outcome& outcome) {
-  const auto positioned = bench.loop.run_until([&] { return attack.is_in_position() || !attack.check_alive(); },
-                                               "the attackers to be in position", kPositionTimeout);
+  auto positioned = bench.loop.run_until([&] { return attack.is_in_position() || !attack.check_alive(); },
+                                         "the attackers to be in position", kPositionTimeout);
   if (!positioned) return positioned;
   const std::uint64_t deeds_before = attack.deeds();
   const auto attacked = clients.measure(kMessages);

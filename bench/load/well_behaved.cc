@@ -11,7 +11,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::string_view kTopic = "realtime:good";
+constexpr const char* kTopic = "realtime:good";
 constexpr std::string_view kEnd = R"("}}])";  // behind the number
 constexpr std::size_t kDigits = 8;
 constexpr std::size_t kTextBytesShown = 500;
@@ -20,7 +20,7 @@ std::string numbered_message(std::size_t number) {
   char text[160];
   const int bytes = std::snprintf(
       text, sizeof(text), R"(["1","9","%s","broadcast",{"type":"broadcast","event":"tick","payload":{"n":"%0*zu"}}])",
-      kTopic.data(), static_cast<int>(kDigits), number);
+      kTopic, static_cast<int>(kDigits), number);
   return {text, static_cast<std::size_t>(bytes)};
 }
 
@@ -41,7 +41,7 @@ WellBehaved::WellBehaved(ClientLoop& loop, const ServerProcess& server)
       publishers_(loop, server.port(), server.handshake()) {}
 
 Result<void> WellBehaved::join() {
-  const auto topic = [](std::size_t) { return Crowd::Topics{std::string(kTopic)}; };
+  const auto topic = [](std::size_t) { return Crowd::Topics{kTopic}; };
   if (const auto added = subscribers_.add(kSubscribers, topic); !added) return added;
   if (const auto added = publishers_.add(1, topic); !added) return added;
   subscribers_.tell(*this);

@@ -41,7 +41,7 @@ void SendQueue::consume(std::size_t bytes) {
     head_offset_ = 0;
     frames_[head_++] = FrameRef();
   }
-  constexpr std::size_t kKeptCapacity = 8;
+  constexpr std::size_t kKeptCapacity = 16;
   if (empty()) {
     frames_.clear();
     head_ = 0;
