@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/timing_wheel.h"
@@ -48,6 +49,10 @@ enum class Dirty : std::uint8_t {
 struct BulkGroup {
   std::vector<Connection*> connections;
   std::size_t at = 0;  // those before it had their turn
+
+  void forget_served() {
+    connections.erase(connections.begin(), connections.begin() + static_cast<std::ptrdiff_t>(std::exchange(at, 0)));
+  }
 };
 
 // Of a WebSocket, to its handler.

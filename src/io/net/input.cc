@@ -58,7 +58,7 @@ void Worker::Impl::read(Connection& c) {
   worker.counters_.bytes_in.add(static_cast<std::uint64_t>(got));
   const std::span<char> in(scratch.data(), static_cast<std::size_t>(got));
   // How much this comes to is known only when it is inflated.
-  if (c.compressed && in.size() > kInflatedAtOnceBytesMax && !c.unread) {
+  if (c.compressed && c.phase != Phase::kLingering && in.size() > kInflatedAtOnceBytesMax && !c.unread) {
     keep_unread(c, in, nullptr);
     account_held(c);
     return postpone(c);
@@ -167,9 +167,8 @@ bool Worker::Impl::consume_frames(Connection& c, std::span<char>& in) {
     }
     on_step(c, step);
     // Few bytes can be many frames, and many more when inflated: others have their turn in between.
-    if ((++frames >= kFramesPerTurn || inflated > kInflatedBytesPerTurn) && !in.empty()) {
-      postpone(c);
-    }
+    const bool had_its_share = ++frames >= kFramesPerTurn || inflated > kInflatedBytesPerTurn;
+    if (had_its_share && !in.empty() && c.phase != Phase::kLingering && c.phase != Phase::kGone) postpone(c);
   }
   return false;
 }
@@ -190,7 +189,7 @@ void Worker::Impl::consume_postponed() {
     Connection* c = find(id);
     if (c == nullptr) continue;
     c->postponed = false;
-    if (c->phase == Phase::kWebSocket || c->phase == Phase::kClosing) consume(*c, {});
+    if (c->phase != Phase::kGone) consume(*c, {});
     touch();
   }
 }

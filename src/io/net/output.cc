@@ -100,7 +100,12 @@ void Worker::Impl::close(Connection& c, std::optional<std::uint16_t> code) {
   report_ended(c);
   c.deadline.set(worker.wheel_, worker.now_ + kCloseTimeout);
   // A paused client is not heard, so its close frame would never be seen.
-  if (std::exchange(c.paused, false) && !c.consuming) arm_read(c);
+  if (!std::exchange(c.paused, false) || c.consuming || c.postponed) return;
+  if (c.unread) {
+    postpone(c);
+  } else {
+    arm_read(c);
+  }
 }
 
 void Worker::Impl::flush() {
@@ -121,8 +126,12 @@ void Worker::Impl::flush_bulk() {
   for (std::size_t groups = 0; groups < kBulkGroupsPerTurn && !bulk.empty() && worker.now_ < end; ++groups) {
     sending.clear();
     take_from(bulk.front(), kBulkSendsPerGroup);
-    if (bulk.front().at < bulk.front().connections.size()) bulk.push_back(std::move(bulk.front()));
+    BulkGroup group = std::move(bulk.front());
     bulk.pop_front();
+    if (group.at < group.connections.size()) {
+      if (group.at > group.connections.size() / 2) group.forget_served();
+      bulk.push_back(std::move(group));
+    }
     flush_all(sending);
     touch();
   }

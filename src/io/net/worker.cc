@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -280,7 +281,7 @@ void Worker::Impl::tell_end(Connection& c) {
 }
 
 void Worker::Impl::tell_ends() {
-  for (int left = kEndsPerTurn; left > 0 && !ended.empty(); --left) {
+  for (std::size_t left = kEndsPerTurn; left > 0 && !ended.empty(); --left) {
     const ConnectionId id = ended.front();
     ended.pop_front();
     if (Connection* c = find(id)) tell_end(*c);
@@ -291,6 +292,7 @@ void Worker::Impl::drop(Connection& c) {
   if (c.phase == Phase::kGone) return;
   report_ended(c);
   c.phase = Phase::kGone;
+  all_queue_bytes -= c.queue.bytes();
   c.deadline.cancel();
   gone.push_back(&c);
 }
@@ -307,16 +309,14 @@ void Worker::Impl::reap() {
   const auto is_gone = [](const Connection* c) { return c->phase == Phase::kGone; };
   std::erase_if(dirty, is_gone);
   for (BulkGroup& group : bulk) {
-    group.connections.erase(group.connections.begin(),
-                            group.connections.begin() + static_cast<std::ptrdiff_t>(group.at));
-    group.at = 0;
+    group.forget_served();
     std::erase_if(group.connections, is_gone);
   }
-  for (int left = kEndsPerTurn; left > 0 && !gone.empty(); --left) {
+  // Those that go while others are told of an end may be in the lists above again: the next turn removes them.
+  for (std::size_t left = std::min(kEndsPerTurn, gone.size()); left > 0; --left) {
     Connection* c = gone.front();
     gone.pop_front();
     tell_end(*c);
-    all_queue_bytes -= c->queue.bytes();
     all_held_bytes -= c->held_bytes;
     Slot& slot = slots[c->id.slot];
     // 0 names no connection, and what waits with this name may wait for long: no name comes back soon.
@@ -342,7 +342,7 @@ void Worker::Impl::on_deadline(Connection& c) {
     if (c.phase == Phase::kWebSocket) {
       slow_consumer(c, worker.counters_.slow_consumers_blocked);
     } else {
-      drop(c);
+      abort(c);
     }
     return;
   }

@@ -116,7 +116,8 @@ class Worker {
   static constexpr std::size_t kInflatedBytesPerTurn = 64 * 1024;  // of compressed messages
   // All together who had their share of an earlier turn and have more to say.
   static constexpr std::chrono::microseconds kGreedyTimePerTurn{200};
-  static constexpr int kEndsPerTurn = 32;  // connections whose handlers are told of their end, and that are removed
+  static constexpr std::size_t kEndsPerTurn =
+      32;  // connections whose handlers are told of their end, and that are removed
   // A fan-out to more than this is bulk.
   static constexpr std::size_t kFanOutAtOnceMax = 128;
   static constexpr std::size_t kBulkSendsPerGroup = 16;  // before another fan-out has its turn

@@ -186,6 +186,9 @@ Result<std::size_t, CloseCode> Inflater::inflate_into(std::span<char> out) {
   return tl::make_unexpected(CloseCode::kInvalidPayload);
 }
 
-void Inflater::let_go() { large_.reset(); }
+void Inflater::let_go() {
+  large_.reset();
+  if (in_.capacity() > kHarmlessBytes) std::string().swap(in_);
+}
 
 }  // namespace rt::ws
