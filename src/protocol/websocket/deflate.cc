@@ -12,10 +12,11 @@
 namespace rt::ws {
 namespace {
 
-constexpr std::string_view kTail("\x00\x00\xff\xff", 4);     // of a flushed stream; never on the wire (RFC 7692 7.2.1)
-constexpr std::string_view kEnd("\x01\x00\x00\xff\xff", 5);  // an empty block that is the last one (RFC 1951 3.2.4)
-constexpr int kRawWindowBits = -15;                          // zlib's way to say: no header, no checksum
+constexpr std::string_view kTail("\x00\x00\xff\xff", 4);  // of a flushed stream; never on the wire (RFC 7692 7.2.1)
+constexpr int kRawWindowBits = -15;                       // zlib's way to say: no header, no checksum
 constexpr int kMemoryLevel = 8;
+constexpr std::size_t kKeptBytes = Inflater::kHarmlessBytes + 1;  // room to see that a bomb is one
+constexpr std::size_t kStepBytes = 32 * 1024;                     // inflated before another look at the ratio
 
 Bytef* bytes_of(std::string_view text) { return reinterpret_cast<Bytef*>(const_cast<char*>(text.data())); }
 
@@ -143,9 +144,8 @@ std::optional<std::string> Deflater::compress(std::string_view frame) {
   return make_compressed_frame(plain.opcode, std::string_view(out).substr(0, out.size() - kTail.size()));
 }
 
-Inflater::Inflater()
-    : decompressor_(libdeflate_alloc_decompressor()), usual_(std::make_unique_for_overwrite<char[]>(kHarmlessBytes)) {
-  RT_CHECK(decompressor_ != nullptr);
+Inflater::Inflater() : stream_(nullptr, {inflateEnd}), measure_(libdeflate_alloc_decompressor()) {
+  RT_CHECK(measure_ != nullptr);
 }
 
 void Inflater::Deleter::operator()(libdeflate_decompressor* decompressor) const {
@@ -153,42 +153,69 @@ void Inflater::Deleter::operator()(libdeflate_decompressor* decompressor) const 
 }
 
 Result<std::string_view, CloseCode> Inflater::inflate(std::string_view compressed, std::size_t bytes_max) {
-  in_.assign(compressed).append(kTail).append(kEnd);
+  if (stream_) {
+    RT_CHECK(inflateReset(stream_.get()) == Z_OK);
+  } else {
+    auto fresh = std::make_unique<z_stream>();
+    RT_CHECK(inflateInit2(fresh.get(), kRawWindowBits) == Z_OK);
+    stream_.reset(fresh.release());
+  }
+  if (out_.empty()) out_.resize(kKeptBytes);
+
   const std::size_t bound = std::min(bytes_max, std::max(kHarmlessBytes, kRatioMax * compressed.size()));
-  const std::size_t usual_bound = std::min(bound, kHarmlessBytes);
-  const auto usual = inflate_into({usual_.get(), usual_bound});
-  if (usual) return std::string_view(usual_.get(), *usual);
-  if (usual.error() != CloseCode::kTooBig || bound == usual_bound) return tl::make_unexpected(usual.error());
-  large_ = std::make_unique_for_overwrite<char[]>(bound);
-  const auto large = inflate_into({large_.get(), bound});
-  if (!large) return tl::make_unexpected(large.error());
-  return std::string_view(large_.get(), *large);
+  std::size_t made = 0;
+  int streams = 1;
+  bool ended = false;  // right behind a stream that says of itself that it is the last
+  bool is_measured = false;
+  for (const std::string_view part : {compressed, kTail}) {
+    if (ended) break;
+    stream_->next_in = bytes_of(part);
+    stream_->avail_in = static_cast<uInt>(part.size());
+    // zlib may still hold output when its input is used up.
+    bool out_was_full = false;
+    while (stream_->avail_in > 0 || out_was_full) {
+      // One byte more than the bound is enough to see that it is exceeded.
+      if (made == out_.size()) out_.resize(std::min(out_.size() * 2, bound + 1));
+      const uInt in_before = stream_->avail_in;
+      const uInt room = static_cast<uInt>(std::min({out_.size() - made, bound + 1 - made, kStepBytes}));
+      stream_->next_out = bytes_of(std::string_view(out_).substr(made));
+      stream_->avail_out = room;
+      const int result = ::inflate(stream_.get(), Z_NO_FLUSH);
+      const std::size_t made_now = room - stream_->avail_out;
+      made += made_now;
+      if (made > bound) return tl::make_unexpected(CloseCode::kTooBig);
+      if (!is_measured && made_now == kStepBytes && made_now > kRatioMax * (in_before - stream_->avail_in)) {
+        is_measured = true;
+        if (exceeds(compressed, bound)) return tl::make_unexpected(CloseCode::kTooBig);
+      }
+      out_was_full = stream_->avail_out == 0;
+      ended = result == Z_STREAM_END;
+      if (ended) {
+        if (++streams > kStreamsMax) return tl::make_unexpected(CloseCode::kInvalidPayload);
+        RT_CHECK(inflateReset(stream_.get()) == Z_OK);
+        out_was_full = false;
+      } else if (result == Z_BUF_ERROR) {
+        break;  // there was nothing left to do
+      } else if (result != Z_OK) {
+        return tl::make_unexpected(CloseCode::kInvalidPayload);
+      }
+    }
+  }
+  constexpr int kBetweenBlocks = 128;  // zlib.h, inflate() on data_type: else the message was cut short
+  if (!ended && (stream_->data_type & kBetweenBlocks) == 0) return tl::make_unexpected(CloseCode::kInvalidPayload);
+  return std::string_view(out_).substr(0, made);
 }
 
-Result<std::size_t, CloseCode> Inflater::inflate_into(std::span<char> out) {
-  const std::size_t message_bytes = in_.size() - kTail.size() - kEnd.size();
+// Of a stream that ends early, or is no stream, nothing is said: inflating it will tell.
+bool Inflater::exceeds(std::string_view compressed, std::size_t bound) {
+  const auto room = std::make_unique_for_overwrite<char[]>(bound);
   std::size_t made = 0;
-  std::size_t at = 0;
-  for (int streams = 1; streams <= kStreamsMax; ++streams) {
-    std::size_t taken_now = 0;
-    std::size_t made_now = 0;
-    const libdeflate_result result =
-        libdeflate_deflate_decompress_ex(decompressor_.get(), in_.data() + at, in_.size() - at, out.data() + made,
-                                         out.size() - made, &taken_now, &made_now);
-    if (result == LIBDEFLATE_INSUFFICIENT_SPACE) return tl::make_unexpected(CloseCode::kTooBig);
-    if (result != LIBDEFLATE_SUCCESS) return tl::make_unexpected(CloseCode::kInvalidPayload);
-    at += taken_now;
-    made += made_now;
-    // A client's own last block may be where the message ends; otherwise our end has to be what ended it.
-    if (at == message_bytes || at == in_.size()) return made;
-    if (at > message_bytes) break;
-  }
-  return tl::make_unexpected(CloseCode::kInvalidPayload);
+  return libdeflate_deflate_decompress(measure_.get(), compressed.data(), compressed.size(), room.get(), bound,
+                                       &made) == LIBDEFLATE_INSUFFICIENT_SPACE;
 }
 
 void Inflater::let_go() {
-  large_.reset();
-  if (in_.capacity() > kHarmlessBytes) std::string().swap(in_);
+  if (out_.size() > kKeptBytes) std::string().swap(out_);
 }
 
 }  // namespace rt::ws

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -62,10 +61,10 @@ class Deflater {
   ZStream stream_;
 };
 
-// Of one thread. Takes about 300 KB, and room for a larger message until let_go().
+// Of one thread. Takes about 300 KB from the first message on, and room for a larger one until let_go().
 //
-// A message is inflated by libdeflate, which needs it whole and is several times faster than zlib at it, most of all
-// where bombs are concerned.
+// zlib says what a message is. Where it grows suspiciously fast, libdeflate, which is more lenient but many times
+// faster at long runs, measures it first: a bomb must not cost us the time of inflating it.
 class Inflater {
  public:
   // What inflates to more than this, and to more than kRatioMax times its own size, was made to do harm.
@@ -84,16 +83,15 @@ class Inflater {
   void let_go();
 
  private:
-  Result<std::size_t, CloseCode> inflate_into(std::span<char> out);  // what is in `in_`
-
   struct Deleter {
     void operator()(libdeflate_decompressor* decompressor) const;
   };
 
-  std::unique_ptr<libdeflate_decompressor, Deleter> decompressor_;
-  std::string in_;  // the message and what ends it
-  std::unique_ptr<char[]> usual_;
-  std::unique_ptr<char[]> large_;
+  bool exceeds(std::string_view compressed, std::size_t bound);
+
+  std::string out_;
+  ZStream stream_;
+  std::unique_ptr<libdeflate_decompressor, Deleter> measure_;
 };
 
 }  // namespace rt::ws

@@ -109,6 +109,7 @@ TEST_CASE("a message may consist of several deflate streams") {
   const std::string final_hello("\xf3\x48\xcd\xc9\xc9\x07\x00", 7);  // RFC 7692 7.2.3.4, with its octet of zero behind
   CHECK(inflater.inflate(final_hello + std::string(1, '\0'), 100).value() == "Hello");
   CHECK(inflater.inflate(final_hello + final_hello + std::string(1, '\0'), 100).value() == "HelloHello");
+  CHECK(inflater.inflate(std::string("\x72\x06\x04", 3), 100).value() == "C");  // its last block begins in the tail
   std::string many;
   for (int i = 0; i <= Inflater::kStreamsMax; ++i) many += std::string("\x03\x00", 2);
   CHECK(inflater.inflate(many, 100).error() == CloseCode::kInvalidPayload);
