@@ -73,6 +73,20 @@ void write_drops(Exposition& out, const Writer& writer) {
   out.sample(writer.sum(&net::WorkerCounters::slow_consumers_worker_cap), {{"cause", "worker_cap"}});
 }
 
+void write_rate_limits(Exposition& out, const Writer& writer) {
+  using realtime::ShardCounters;
+  out.metric("realtime_rate_limit_triggers_total", MetricType::kCounter,
+             "How often a tenant reached one of its rates, by rate.");
+  out.sample(writer.sum(&ShardCounters::join_limit_triggers), {{"rate", "joins"}});
+  out.sample(writer.sum(&ShardCounters::event_limit_triggers), {{"rate", "events"}});
+  out.metric("realtime_tenants_over_rate", MetricType::kGauge, "Tenants above one of their rates now, by rate.");
+  out.sample(writer.sum(&ShardCounters::tenants_over_join_rate), {{"rate", "joins"}});
+  out.sample(writer.sum(&ShardCounters::tenants_over_event_rate), {{"rate", "events"}});
+  out.metric("realtime_channels_over_event_rate_total", MetricType::kCounter,
+             "Channels closed because their tenant had too many messages.");
+  out.sample(writer.sum(&ShardCounters::channels_over_event_rate));
+}
+
 void write_log_drops(Exposition& out, const NodeParts& node, const Writer& writer) {
   out.metric("realtime_log_lines_dropped_total", MetricType::kCounter, "Log lines not written, by reason.");
   out.sample(static_cast<std::int64_t>(node.log->dropped()), {{"reason", "queue"}});
@@ -114,6 +128,7 @@ std::string scrape(const NodeParts& node) {
   writer.counter("realtime_memory_limit_cuts_total", "Sockets cut because their channels held too much memory.",
                  &ShardCounters::memory_limit_cuts);
   write_drops(out, writer);
+  write_rate_limits(out, writer);
   write_log_drops(out, node, writer);
   writer.each_worker("realtime_worker_connections", MetricType::kGauge, "Open connections of a worker.",
                      [&](std::size_t i) { return node.workers[i]->connections(); });

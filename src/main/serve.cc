@@ -272,8 +272,10 @@ int serve(Config config) {
   if (!directory) return failed(directory.error());
   for (const std::string& complaint : (*directory)->complaints()) (*log)->warning(complaint);
 
+  const int workers =
+      config.workers > 0 ? config.workers : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
   realtime::LiveTenants tenants([&directory](std::string_view name) { return (*directory)->find(name); },
-                                config.default_tenant);
+                                config.default_tenant, static_cast<std::size_t>(workers));
   realtime::Node node(node_config(config), HashKey{random.next(), random.next()}, tenants, **log);
   NodeParts parts{.connections_max = config.connections_max,
                   .node_name = config.app_name + "@127.0.0.1",
@@ -284,8 +286,6 @@ int serve(Config config) {
       {.metrics = {*config.metrics_jwt_secret, config.metrics_token_blocklist}, .debug_echo = config.debug_echo}, node,
       clock, obstacles, [&parts] { return scrape(parts); });
 
-  const int workers =
-      config.workers > 0 ? config.workers : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
   std::vector<Lane> lanes(static_cast<std::size_t>(workers));
   auto batches = send_batches(config, lanes.size(), **log);
   if (!batches) return failed(batches.error());

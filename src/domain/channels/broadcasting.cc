@@ -35,6 +35,7 @@ void ChannelSet::broadcast(Channel& channel, const Message& message, Actions& ou
   const auto* json = std::get_if<phoenix::JsonPayload>(&message.payload);
   if (json != nullptr && json->type != json::Type::kObject) return;  // no receiver could make anything of it
 
+  host_.count_event();
   const std::uint64_t size = std::visit([](const auto& payload) { return size_of(payload); }, message.payload);
   if (size > static_cast<std::uint64_t>(host_.tenant().limits.payload_kb_max) * 1000 + 500) {
     out.push_back(Count{Dropped::kOversizedPayload});

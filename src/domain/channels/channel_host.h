@@ -43,6 +43,11 @@ class ChannelHost {
   virtual bool user_has_room() const = 0;
   virtual void count_user() = 0;  // idempotent
 
+  // The tenant has joined so often lately that it has to wait.
+  virtual bool joins_are_over_limit() = 0;
+  virtual void count_join() = 0;
+  virtual void count_event() = 0;  // something of this client that counts as an event of the tenant
+
   // Actions that a deadline brought about, outside of any call from the host.
   virtual void perform(Actions& actions) = 0;
 };

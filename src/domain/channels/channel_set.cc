@@ -75,6 +75,7 @@ void ChannelSet::on_joined(Channel& channel, const Message& message, Actions& ou
   if (message.event == "presence") return presence(channel, message, out);
   if (message.event == "access_token") return refresh_token(channel, message, out);
   if (message.event == "phx_leave") return leave(channel, message, out);
+  host_.count_event();
   out.push_back(
       LogLine{LogLevel::kInfo, "UnknownEvent", channel.topic(), "ignored an event that channels do not know"});
 }
@@ -111,13 +112,21 @@ void ChannelSet::send(const phoenix::ServerMessage& message, Actions& out) {
   out.push_back(SendFrame{phoenix::encode(form_.version, message)});
 }
 
-// The sequence by which the server ends a channel: why, then the close.
 void ChannelSet::shut_down(Channel& channel, std::string_view reason, Actions& out) {
+  out.push_back(LogLine{LogLevel::kWarning, "ChannelShutdown", channel.topic(), std::string(reason)});
+  end(channel, reason, out);
+}
+
+void ChannelSet::end(std::string_view topic, std::string_view reason, Actions& out) {
+  if (Channel* channel = find(topic)) end(*channel, reason, out);
+}
+
+// The sequence by which the server ends a channel: why, then the close.
+void ChannelSet::end(Channel& channel, std::string_view reason, Actions& out) {
   const std::string payload = R"({"extension":"system","status":"error","message":)" + json::quoted(reason) +
                               ",\"channel\":" + json::quoted(channel.sub_topic()) + "}";
   send({.join_ref = channel.join_ref, .topic = channel.topic(), .event = "system", .payload = payload}, out);
   out.push_back(SendFrame{close_frame_of(channel)});
-  out.push_back(LogLine{LogLevel::kWarning, "ChannelShutdown", channel.topic(), std::string(reason)});
   remove(channel);
 }
 
@@ -170,6 +179,7 @@ void ChannelSet::answer(std::unique_ptr<Refusal> refusal, Actions& out) {
   waiting_bytes_ -= refusal->bytes();
   out.push_back(SendFrame{std::move(refusal->reply)});
   if (!refusal->close_of_replaced.empty()) out.push_back(SendFrame{std::move(refusal->close_of_replaced)});
+  if (refusal->closes_socket) out.push_back(CloseSocket{ws::CloseCode::kGoingAway});
   // What the client said meanwhile, until it is refused again.
   while (!refusal->waiting.empty()) {
     if (const auto again = refusals_.find(std::string_view(refusal->topic)); again != refusals_.end()) {

@@ -45,6 +45,9 @@ class ChannelSet {
   bool is_empty() const { return channels_.empty() && refusals_.empty(); }
   bool has_tried_to_join() const { return has_tried_to_join_; }
 
+  // Ends a channel, if there is one of this topic: the client is told why and that it is closed.
+  void end(std::string_view topic, std::string_view reason, Actions& out);
+
   // Called by deadlines.
   void on_channel_due(Channel& channel);
   void on_refusal_due(Refusal& refusal);
@@ -55,6 +58,8 @@ class ChannelSet {
     std::string reason;     // for the client
     bool holds_slot = false;
     LogLevel level = LogLevel::kError;
+    bool is_logged = true;
+    bool closes_socket = false;  // with 1001, once it is answered
   };
   using Message = phoenix::ClientMessage;
 
@@ -67,7 +72,8 @@ class ChannelSet {
   void reply(std::string_view join_ref, const Message& message, std::string_view status, std::string_view response,
              Actions& out);
   void send(const phoenix::ServerMessage& message, Actions& out);
-  void shut_down(Channel& channel, std::string_view reason, Actions& out);
+  void shut_down(Channel& channel, std::string_view reason, Actions& out);  // end() with a line in the log
+  void end(Channel& channel, std::string_view reason, Actions& out);
   void remove(Channel& channel);
   Channel* find(std::string_view topic);
   void defer(Refusal& refusal, ws::Opcode opcode, std::string_view frame);

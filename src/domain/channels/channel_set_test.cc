@@ -45,10 +45,15 @@ struct Socket : ChannelHost {
   }
   bool user_has_room() const override { return counted || has_room; }
   void count_user() override { counted = true; }
+  bool joins_are_over_limit() override { return over_join_limit; }
+  void count_join() override { ++counted_joins; }
+  void count_event() override { ++counted_events; }
   void perform(Actions& actions) override {
     for (Action& action : actions) {
       if (const auto* sent = std::get_if<SendFrame>(&action)) frames.push_back(payload_of(sent->frame));
       if (std::holds_alternative<CutSocket>(action)) frames.push_back("cut");
+      if (const auto* close = std::get_if<CloseSocket>(&action))
+        frames.push_back("close " + std::to_string(static_cast<int>(close->code)));
       if (const auto* published = std::get_if<Publish>(&action)) {
         frames.push_back("publish " + published->message.payload +
                          (published->echo == Echo::kIncludeSender ? " to self too" : ""));
@@ -90,6 +95,9 @@ struct Socket : ChannelHost {
   bool draining = false;
   bool has_room = true;
   bool counted = false;
+  bool over_join_limit = false;
+  int counted_joins = 0;
+  int counted_events = 0;
   std::vector<std::string> frames;
   ChannelSet set{*this, 7, {version, {}}, token("good", 3600)};
 };
@@ -223,6 +231,54 @@ TEST_CASE(
   CHECK(socket.say(R"(["6","6","realtime:b","phx_join",{"config":{}}])").empty());
   CHECK(socket.wait(6s).size() == 2);
   CHECK(socket.say(R"(["7","7","realtime:b","phx_join",{"config":{}}])").size() == 1);
+}
+
+TEST_CASE("joins of a tenant that joins too often are refused, and the socket is closed behind the answer") {
+  Socket socket;
+  socket.say(kJoin);
+  socket.over_join_limit = true;
+  CHECK(socket.say(R"(["3","3","realtime:b","phx_join",{"config":{}}])").empty());
+  const Frames answer = socket.wait(6s);
+  REQUIRE(answer.size() == 2);
+  CHECK(answer[0].find("ClientJoinRateLimitReached: Too many joins per second") != std::string::npos);
+  CHECK(answer[1] == "close 1001");
+  CHECK(socket.counted_joins == 1);
+}
+
+TEST_CASE("a join counts even if it fails later, but not if it is refused before") {
+  Socket socket;
+  socket.say(bad_join("1"));
+  CHECK(socket.counted_joins == 1);
+  socket.has_room = false;
+  socket.say(R"(["3","3","realtime:b","phx_join",{"config":{}}])");
+  CHECK(socket.counted_joins == 1);
+}
+
+TEST_CASE("broadcasts and unknown events of a joined client count, too large ones as well, and nothing else") {
+  Socket socket;
+  socket.record.limits.payload_kb_max = 1;
+  socket.say(kJoin);
+  socket.say(R"(["1","2","realtime:a","broadcast",{}])");
+  socket.say(R"(["1","3","realtime:a","broadcast",{"x":")" + std::string(2'000, 'x') + R"("}])");
+  socket.say(R"(["1","4","realtime:a","whatever",{}])");
+  CHECK(socket.counted_events == 3);
+  socket.say(R"([null,"5","phoenix","heartbeat",{}])");
+  socket.say(R"(["9","6","realtime:z","broadcast",{}])");
+  socket.say(R"(["1","7","realtime:a","access_token",{"access_token":"good"}])");
+  socket.say(R"(["1","8","realtime:a","phx_leave",{}])");
+  CHECK(socket.counted_events == 3);
+}
+
+TEST_CASE("a channel that its host ends is told why and closed; one that is not there is nobody's fault") {
+  Socket socket;
+  socket.say(kJoin);
+  Actions actions;
+  socket.set.end("realtime:b", "because", actions);
+  CHECK(actions.empty());
+  socket.set.end("realtime:a", "because", actions);
+  socket.perform(actions);
+  CHECK(std::exchange(socket.frames, {}) == Frames{system_error("because"), kClosed});
+  CHECK(socket.table.seats() == 0);
 }
 
 TEST_CASE("a socket whose channels hold too much is cut, and what a channel held is free again when it has ended") {

@@ -76,6 +76,10 @@ void ChannelSet::join(const Message& message, Actions& out) {
   channel_bytes_ += channel.counted_bytes;
   channels_.emplace(std::string_view(channel.topic()), std::move(*joined));
   host_.count_user();
+  if (static_cast<std::int64_t>(held_slots()) == host_.tenant().limits.channels_per_client_max) {
+    out.push_back(LogLine{LogLevel::kError, "ChannelRateLimitReached", std::string(topic),
+                          "this was the last channel that the client may have"});
+  }
   reply(channel.recorded_join_ref, message, "ok", "{\"postgres_changes\":" + echo + "}", out);
   if (!close_of_replaced.empty()) out.push_back(SendFrame{std::move(close_of_replaced)});
   if (echo != "[]") {
@@ -110,6 +114,14 @@ Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::try_join(con
     return refuse_with("PrivateOnly", "This project only allows private channels");
   }
   if (!host_.user_has_room()) return refuse_with("ConnectionRateLimitReached", "Too many connected users");
+  if (host_.joins_are_over_limit()) {
+    // The counter has said it in the log, once for all.
+    return refuse({.code = "ClientJoinRateLimitReached",
+                   .reason = reason_of("ClientJoinRateLimitReached", "Too many joins per second"),
+                   .is_logged = false,
+                   .closes_socket = true});
+  }
+  host_.count_join();
   if (static_cast<std::int64_t>(held_slots()) >= host_.tenant().limits.channels_per_client_max) {
     return refuse_with("ChannelRateLimitReached", "Too many channels");
   }
@@ -172,7 +184,7 @@ Result<TokenRef, ChannelSet::JoinFault> ChannelSet::channel_token(const JoinRequ
 
 void ChannelSet::refuse_join(const Message& message, const JoinFault& fault, std::string close_of_replaced,
                              Actions& out) {
-  out.push_back(LogLine{fault.level, fault.code, std::string(*message.topic), fault.reason});
+  if (fault.is_logged) out.push_back(LogLine{fault.level, fault.code, std::string(*message.topic), fault.reason});
   auto refusal = std::make_unique<Refusal>(*this, std::string(*message.topic));
   const std::string payload = R"({"status":"error","response":{"reason":)" + json::quoted(fault.reason) + "}}";
   refusal->reply = phoenix::encode(form_.version, {.join_ref = message.join_ref,
@@ -182,6 +194,7 @@ void ChannelSet::refuse_join(const Message& message, const JoinFault& fault, std
                                                    .payload = payload});
   refusal->close_of_replaced = std::move(close_of_replaced);
   refusal->holds_slot = fault.holds_slot;
+  refusal->closes_socket = fault.closes_socket;
   waiting_bytes_ += refusal->bytes();
   if (host_.rules().error_backoff.count() == 0) return answer(std::move(refusal), out);
   refusal->due.set(host_.wheel(), host_.now() + host_.rules().error_backoff);

@@ -29,6 +29,7 @@ struct Refusal {
   const std::string topic;
   std::string reply;              // whole frame
   std::string close_of_replaced;  // whole frame, empty when the join replaced no channel
+  bool closes_socket = false;     // with 1001, once it is answered
   bool holds_slot = false;        // counts as a channel of the socket until it is answered
   std::deque<WaitingFrame> waiting;
   Deadline due;

@@ -12,8 +12,7 @@ std::shared_ptr<LiveTenant> LiveTenants::of_name(std::string_view external_id) {
   if (const auto found = tenants_.find(std::string(external_id)); found != tenants_.end()) return found->second;
   auto record = find_(external_id);
   if (!record) return nullptr;
-  auto tenant = std::make_shared<LiveTenant>();
-  tenant->record = std::move(record);
+  auto tenant = std::make_shared<LiveTenant>(std::move(record), workers_);
   tenants_.emplace(std::string(external_id), tenant);
   return tenant;
 }

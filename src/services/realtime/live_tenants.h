@@ -9,14 +9,21 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "model/tenant.h"
+#include "services/realtime/rate_meter.h"
 
 namespace rt::realtime {
 
 struct LiveTenant {
-  std::shared_ptr<const TenantRecord> record;
+  LiveTenant(std::shared_ptr<const TenantRecord> tenant, std::size_t workers)
+      : record(std::move(tenant)), joins(workers), events(workers) {}
+
+  const std::shared_ptr<const TenantRecord> record;
   std::atomic<std::int64_t> users{0};  // sockets that have joined once, on all workers
+  RateMeter joins;
+  RateMeter events;  // broadcasts taken from clients, and each of their deliveries
 };
 
 // Thread-safe; asked once per handshake.
@@ -26,8 +33,8 @@ class LiveTenants {
   using Find = std::function<std::shared_ptr<const TenantRecord>(std::string_view external_id)>;
 
   // `default_tenant` stands in for hosts that name no tenant; empty: nothing does.
-  LiveTenants(Find find, std::string default_tenant)
-      : find_(std::move(find)), default_tenant_(std::move(default_tenant)) {}
+  LiveTenants(Find find, std::string default_tenant, std::size_t workers)
+      : find_(std::move(find)), default_tenant_(std::move(default_tenant)), workers_(workers) {}
 
   // The tenant of a request's host (lower case, without port): its first label names it.
   std::shared_ptr<LiveTenant> of_host(std::string_view host);
@@ -37,6 +44,7 @@ class LiveTenants {
 
   const Find find_;
   const std::string default_tenant_;
+  const std::size_t workers_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<LiveTenant>> tenants_;  // only of tenants that exist
 };

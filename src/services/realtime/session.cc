@@ -33,6 +33,12 @@ void Session::drain() {
   perform(actions);
 }
 
+void Session::end_channel(std::string_view topic, std::string_view reason) {
+  channels::Actions actions;
+  channels_.end(topic, reason, actions);
+  perform(actions);
+}
+
 void Session::perform(channels::Actions& actions) {
   for (channels::Action& action : actions) {
     std::visit([this](auto& one) { act(one); }, action);
@@ -53,7 +59,7 @@ void Session::act(channels::SendFrame& action) {
 
 void Session::act(channels::Publish& action) {
   const bool skip_sender = action.echo == channels::Echo::kSkipSender;
-  shard_.publish(std::move(action.message), skip_sender ? socket_id(connection_) : SocketId{0});
+  shard_.publish(std::move(action.message), tenant_, skip_sender ? socket_id(connection_) : SocketId{0});
 }
 
 void Session::act(channels::CloseSocket& action) { shard_.worker().close(connection_, action.code); }
@@ -93,5 +99,9 @@ void Session::count_user() {
   if (std::exchange(is_counted_user_, true)) return;
   tenant_->users.fetch_add(1);
 }
+
+bool Session::joins_are_over_limit() { return shard_.is_over(tenant_, kJoinRate); }
+void Session::count_join() { shard_.count(tenant_, kJoinRate, 1); }
+void Session::count_event() { shard_.count(tenant_, kEventRate, 1); }
 
 }  // namespace rt::realtime

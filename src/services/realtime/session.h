@@ -31,6 +31,7 @@ class Session final : public channels::ChannelHost {
   bool is_abandoned() const { return channels_.has_tried_to_join() && channels_.is_empty(); }
   // Refused joins are answered, then the socket is closed.
   void drain();
+  void end_channel(std::string_view topic, std::string_view reason);
 
   Time now() const override;
   UnixSeconds unix_now() const override;
@@ -43,6 +44,9 @@ class Session final : public channels::ChannelHost {
   Result<void, TokenFault> confirm(const Token& token) override;
   bool user_has_room() const override;
   void count_user() override;
+  bool joins_are_over_limit() override;
+  void count_join() override;
+  void count_event() override;
   void perform(channels::Actions& actions) override;
 
  private:

@@ -1,5 +1,6 @@
 #include "services/realtime/shard.h"
 
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -9,13 +10,14 @@ namespace {
 
 class DeliverMail final : public net::Mail {
  public:
-  DeliverMail(Shard& shard, std::shared_ptr<const Broadcast> broadcast)
-      : shard_(shard), broadcast_(std::move(broadcast)) {}
-  void deliver() override { shard_.deliver(*broadcast_, 0); }
+  DeliverMail(Shard& shard, std::shared_ptr<const Broadcast> broadcast, std::shared_ptr<LiveTenant> tenant)
+      : shard_(shard), broadcast_(std::move(broadcast)), tenant_(std::move(tenant)) {}
+  void deliver() override { shard_.deliver(*broadcast_, tenant_, 0); }
 
  private:
   Shard& shard_;
   std::shared_ptr<const Broadcast> broadcast_;
+  std::shared_ptr<LiveTenant> tenant_;
 };
 
 }  // namespace
@@ -35,6 +37,23 @@ struct Shard::LateResponse {
   net::ConnectionId connection;
   http::Response response;
   std::list<LateResponse>::iterator position;
+  Deadline due;
+};
+
+struct Shard::RateTick {
+  RateTick(Shard& owner, std::shared_ptr<LiveTenant> metered, const RateKind& kind)
+      : shard(owner), tenant(std::move(metered)), rate(kind), due(on_due, this) {}
+
+  static void on_due(void* self) {
+    auto& tick = *static_cast<RateTick*>(self);
+    tick.shard.tick(tick);
+  }
+
+  Shard& shard;
+  std::shared_ptr<LiveTenant> tenant;
+  const RateKind& rate;  // one of the constants
+  bool was_over = false;
+  std::list<RateTick>::iterator position;
   Deadline due;
 };
 
@@ -90,7 +109,7 @@ void Shard::on_closed(net::ConnectionId connection) {
   update_gauges();
 }
 
-void Shard::publish(Message message, SocketId but) {
+void Shard::publish(Message message, const std::shared_ptr<LiveTenant>& tenant, SocketId but) {
   counters_.published.add();
   const auto broadcast = std::make_shared<const Broadcast>(std::move(message));
   const std::size_t bytes = broadcast->message().payload.size() + broadcast->message().topic.size() + sizeof(Broadcast);
@@ -99,14 +118,14 @@ void Shard::publish(Message message, SocketId but) {
     if ((workers >> i & 1) == 0) continue;
     Shard& shard = *node_.shards[i];
     if (&shard == this) {
-      deliver(*broadcast, but);
+      deliver(*broadcast, tenant, but);
     } else {
-      worker_.post_to(shard.worker_, std::make_unique<DeliverMail>(shard, broadcast), bytes);
+      worker_.post_to(shard.worker_, std::make_unique<DeliverMail>(shard, broadcast, tenant), bytes);
     }
   }
 }
 
-void Shard::deliver(const Broadcast& broadcast, SocketId but) {
+void Shard::deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant>& tenant, SocketId but) {
   const Message& message = broadcast.message();
   const channels::Topic* topic = topics_.find(message.key(), message.topic_hash);
   if (topic == nullptr) return;
@@ -118,6 +137,8 @@ void Shard::deliver(const Broadcast& broadcast, SocketId but) {
     Undeliverable why = Undeliverable::kNot;
   } prepared[2];
   std::uint64_t deliveries = 0;
+  const bool is_over_rate = is_over(tenant, kEventRate);
+  std::vector<SocketId> over_rate;
   const net::Urgency urgency = worker_.begin_fan_out(topic->subscribers.size());
   for (const channels::Subscriber& subscriber : topic->subscribers) {
     if (subscriber.socket == but) continue;
@@ -135,12 +156,68 @@ void Shard::deliver(const Broadcast& broadcast, SocketId but) {
     if (compress && !p.compressed) p.compressed = net::FrameRef(broadcast.compressed(version, deflater_));
     worker_.send(connection_id(subscriber.socket), compress ? p.compressed : p.plain, urgency);
     ++deliveries;
+    if (is_over_rate) over_rate.push_back(subscriber.socket);
   }
   counters_.deliveries.add(deliveries);
+  count(tenant, kEventRate, deliveries);
   if (prepared[static_cast<std::size_t>(phoenix::Version::kV2)].why == Undeliverable::kFrameLimit) {
     log(LogLevel::kWarning, {.tenant = message.tenant, .error_code = "FrameLimitReached"},
         "skipped receivers of a broadcast: topic and event must not be longer than 255 bytes in a binary frame");
   }
+  if (!over_rate.empty()) end_channels(message.topic, over_rate);
+}
+
+// They leave the topic by it, so nobody may be going through its subscribers.
+void Shard::end_channels(const std::string& topic, const std::vector<SocketId>& sockets) {
+  for (const SocketId socket : sockets) {
+    Session* session = find(connection_id(socket));
+    if (session == nullptr) continue;
+    counters_.channels_over_event_rate.add();
+    session->end_channel(topic, "Too many messages per second");
+  }
+  update_gauges();
+}
+
+void Shard::count(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate, std::uint64_t n) {
+  RateMeter& meter = (*tenant).*rate.meter;
+  if (meter.is_asleep()) wake(tenant, rate);
+  meter.add(static_cast<std::size_t>(worker_.index()), n);
+}
+
+bool Shard::is_over(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate) {
+  RateMeter& meter = (*tenant).*rate.meter;
+  if (meter.is_asleep()) wake(tenant, rate);
+  return meter.is_over();
+}
+
+void Shard::wake(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate) {
+  if (!((*tenant).*rate.meter).claim(tenant->record->limits.*rate.limit)) return;
+  RateTick& tick = rate_ticks_.emplace_back(*this, tenant, rate);
+  tick.position = std::prev(rate_ticks_.end());
+  tick.due.set(worker_.wheel(), worker_.now() + tenants::RateCounter::kMinute.tick);
+  note_whether_over(tick);
+}
+
+void Shard::tick(RateTick& tick) {
+  RateMeter& meter = (*tick.tenant).*tick.rate.meter;
+  const bool goes_on = meter.tick(tick.tenant->record->limits.*tick.rate.limit);
+  note_whether_over(tick);
+  if (goes_on) {
+    tick.due.set(worker_.wheel(), worker_.now() + tenants::RateCounter::kMinute.tick);
+  } else {
+    rate_ticks_.erase(tick.position);
+  }
+}
+
+// It is said once each time the limit is reached.
+void Shard::note_whether_over(RateTick& tick) {
+  const RateKind& rate = tick.rate;
+  const bool is_over = ((*tick.tenant).*rate.meter).is_over();
+  if (std::exchange(tick.was_over, is_over) == is_over) return;
+  if (!is_over) return (counters_.*rate.over_now).subtract();
+  (counters_.*rate.over_now).add();
+  (counters_.*rate.triggers).add();
+  log(rate.level, {.tenant = tick.tenant->record->external_id, .error_code = rate.code}, rate.text);
 }
 
 void Shard::drain(std::size_t sessions_max) {

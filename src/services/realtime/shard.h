@@ -32,7 +32,43 @@ struct ShardCounters {
   Counter memory_limit_cuts;    // sockets whose channels held too much
   Counter handshakes_refused;
   Counter log_lines_suppressed;
+  Counter join_limit_triggers;       // how often a tenant reached its join rate
+  Counter tenants_over_join_rate;    // now, of those that this worker watches
+  Counter event_limit_triggers;      // how often a tenant reached its event rate
+  Counter tenants_over_event_rate;   // now, likewise
+  Counter channels_over_event_rate;  // closed for it
 };
+
+// What has a rate, and its limit.
+struct RateKind {
+  RateMeter LiveTenant::* meter;
+  std::int64_t TenantLimits::* limit;
+  Counter ShardCounters::* triggers;
+  Counter ShardCounters::* over_now;
+  LogLevel level;
+  std::string_view code;
+  std::string_view text;
+};
+inline constexpr RateKind kJoinRate{
+    .meter = &LiveTenant::joins,
+    .limit = &TenantLimits::joins_per_second_max,
+    .triggers = &ShardCounters::join_limit_triggers,
+    .over_now = &ShardCounters::tenants_over_join_rate,
+    .level = LogLevel::kCritical,
+    .code = "ClientJoinRateLimitReached",
+    .text =
+        "Too many joins per second: joins and connections are refused until the average falls below "
+        "max_joins_per_second of the tenant"};
+inline constexpr RateKind kEventRate{
+    .meter = &LiveTenant::events,
+    .limit = &TenantLimits::events_per_second_max,
+    .triggers = &ShardCounters::event_limit_triggers,
+    .over_now = &ShardCounters::tenants_over_event_rate,
+    .level = LogLevel::kError,
+    .code = "MessagePerSecondRateLimitReached",
+    .text =
+        "Too many messages per second: channels are closed when they receive a broadcast until the average falls "
+        "below max_events_per_second of the tenant"};
 
 class Shard final : public net::MessageHandler {
  public:
@@ -49,9 +85,12 @@ class Shard final : public net::MessageHandler {
   void on_closed(net::ConnectionId connection) override;
 
   // To every subscriber of the message's topic on this node, but the given socket of this worker.
-  void publish(Message message, SocketId but);
+  void publish(Message message, const std::shared_ptr<LiveTenant>& tenant, SocketId but);
   // To the subscribers on this worker.
-  void deliver(const Broadcast& broadcast, SocketId but);
+  void deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant>& tenant, SocketId but);
+
+  void count(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate, std::uint64_t n);
+  bool is_over(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate);
 
   // Closes up to `sessions_max` sessions with 1012. Called again and again while the node drains.
   void drain(std::size_t sessions_max);
@@ -69,8 +108,13 @@ class Shard final : public net::MessageHandler {
 
  private:
   struct LateResponse;
+  struct RateTick;
 
   Session* find(net::ConnectionId connection);
+  void wake(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate);
+  void tick(RateTick& tick);
+  void note_whether_over(RateTick& tick);
+  void end_channels(const std::string& topic, const std::vector<SocketId>& sockets);
   void sweep();
   void update_gauges();
 
@@ -85,6 +129,7 @@ class Shard final : public net::MessageHandler {
   ws::Deflater deflater_;
   std::vector<std::unique_ptr<Session>> sessions_;  // by connection slot
   std::list<LateResponse> late_responses_;
+  std::list<RateTick> rate_ticks_;  // of the meters that this worker sums up
   Deadline sweep_due_;
 };
 

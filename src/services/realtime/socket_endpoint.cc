@@ -64,7 +64,7 @@ HandshakeRefusal refusal_of(const TokenFault& fault, const std::string& tenant) 
 }  // namespace
 
 Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants,
-                                                       const Verify& verify, OffersCompression compression) {
+                                                       const HandshakeHost& host) {
   using When = HandshakeRefusal::When;
   const auto refuse = [](HandshakeRefusal refusal) { return tl::make_unexpected(std::move(refusal)); };
   if (request.method != "GET") return refuse({.response = {.status = 400}, .when = When::kNow});
@@ -92,7 +92,7 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
                    .log_text = "neither the x-api-key header nor the apikey parameter was given",
                    .tenant = record.external_id});
   }
-  const auto token = verify(record, header ? *header : std::string_view(*parameters.apikey));
+  const auto token = host.verify(record, header ? *header : std::string_view(*parameters.apikey));
   if (!token) {
     HandshakeRefusal refusal = refusal_of(token.error(), record.external_id);
     if (refusal.level < parameters.log_level) refusal.code = {};
@@ -104,21 +104,28 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
                    .log_text = "Too many connected users",
                    .tenant = record.external_id});
   }
+  if (host.joins_are_over_limit(tenant)) {
+    return refuse({.response = error_body(429, "Too many joins per second"),
+                   .code = "JoinsRateLimitReached",
+                   .log_text = "Too many joins per second",
+                   .tenant = record.external_id});
+  }
   if (const auto ok = ws::check_upgrade(request); !ok) {
     return refuse({.response = http::Response::text(400, ok.error().message), .when = When::kNow});
   }
   SessionStart start{{*version, {}}, tenant, *token, parameters.log_level};
-  if (compression == OffersCompression::kYes) start.form.deflate = ws::negotiate_deflate(request);
+  if (host.compression == OffersCompression::kYes) start.form.deflate = ws::negotiate_deflate(request);
   return start;
 }
 
 void SocketEndpoint::on_request(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
   Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
-  const Verify verify = [&shard](const TenantRecord& tenant, std::string_view text) {
-    return shard.verify(tenant, text);
-  };
-  auto start = check_handshake(request, node_.tenants, verify,
-                               node_.config.compression ? OffersCompression::kYes : OffersCompression::kNo);
+  const HandshakeHost host{
+      .verify = [&shard](const TenantRecord& tenant, std::string_view text) { return shard.verify(tenant, text); },
+      .joins_are_over_limit =
+          [&shard](const std::shared_ptr<LiveTenant>& tenant) { return shard.is_over(tenant, kJoinRate); },
+      .compression = node_.config.compression ? OffersCompression::kYes : OffersCompression::kNo};
+  auto start = check_handshake(request, node_.tenants, host);
   if (start) {
     const std::string response = ws::make_upgrade_response(request, start->form.deflate);
     return shard.open(connection, response, std::move(*start));

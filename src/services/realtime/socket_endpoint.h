@@ -27,12 +27,16 @@ struct HandshakeRefusal {
 
 enum class OffersCompression : std::uint8_t { kNo, kYes };  // whether the node agrees to permessage-deflate
 
-// Verifies a token of a tenant.
-using Verify = std::function<Result<TokenRef, TokenFault>(const TenantRecord& tenant, std::string_view text)>;
+// What the checks ask others for.
+struct HandshakeHost {
+  std::function<Result<TokenRef, TokenFault>(const TenantRecord& tenant, std::string_view text)> verify;
+  std::function<bool(const std::shared_ptr<LiveTenant>& tenant)> joins_are_over_limit;
+  OffersCompression compression = OffersCompression::kNo;
+};
 
 // Reads no clock and sends nothing.
 Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants,
-                                                       const Verify& verify, OffersCompression compression);
+                                                       const HandshakeHost& host);
 
 class SocketEndpoint {
  public:

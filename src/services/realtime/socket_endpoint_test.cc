@@ -8,6 +8,7 @@ namespace {
 struct Fixture {
   TenantRecord record{.external_id = "acme"};
   TokenFaultKind fault = TokenFaultKind::kMalformed;
+  bool joins_are_over_limit = false;
 
   // `fault` for every token but "good".
   Result<SessionStart, HandshakeRefusal> check(std::string target, std::vector<http::Header> extra = {},
@@ -23,15 +24,16 @@ struct Fixture {
         [this](std::string_view name) {
           return name == "acme" ? std::make_shared<const TenantRecord>(record) : nullptr;
         },
-        "");
+        "", 1);
     if (const auto tenant = tenants.of_host("acme")) tenant->users = users;
-    return check_handshake(
-        request, tenants,
-        [this](const TenantRecord&, std::string_view text) -> Result<TokenRef, TokenFault> {
-          if (text == "good") return std::make_shared<const Token>();
-          return tl::make_unexpected(TokenFault{fault, 5, "k\"1"});
-        },
-        OffersCompression::kNo);
+    return check_handshake(request, tenants, the_host());
+  }
+  HandshakeHost the_host() {
+    return {.verify = [this](const TenantRecord&, std::string_view text) -> Result<TokenRef, TokenFault> {
+              if (text == "good") return std::make_shared<const Token>();
+              return tl::make_unexpected(TokenFault{fault, 5, "k\"1"});
+            },
+            .joins_are_over_limit = [this](const std::shared_ptr<LiveTenant>&) { return joins_are_over_limit; }};
   }
   int status(std::string target, std::vector<http::Header> extra = {}, std::string host = "acme.example.test") {
     const auto result = check(std::move(target), std::move(extra), std::move(host));
@@ -51,6 +53,11 @@ TEST_CASE("the first failing check decides") {
   f.record.limits.concurrent_users_max = 2;
   CHECK(f.check("/s?apikey=good", {}, "acme", 1));
   CHECK(f.check("/s?apikey=good", {}, "acme", 2).error().response.status == 429);
+  f.joins_are_over_limit = true;
+  CHECK(f.check("/s?apikey=good", {}, "acme", 2).error().response.body == R"({"error":"Too many connected users"})");
+  CHECK(f.check("/s?apikey=good", {}, "acme", 1).error().response.body == R"({"error":"Too many joins per second"})");
+  CHECK(f.check("/s?apikey=good", {}, "acme", 1).error().code == "JoinsRateLimitReached");
+  CHECK(f.status("/s?apikey=bad") == 401);
 }
 
 TEST_CASE("the header wins over the parameter, even when it is empty") {
@@ -82,11 +89,8 @@ TEST_CASE("what is no upgrade is refused at once, behind all other checks") {
   const auto result = f.check("/s?apikey=good", {}, "");
   CHECK(!result);
   http::Request plain{.method = "GET", .target = "/s?apikey=good", .headers = {{"host", "acme"}}};
-  LiveTenants tenants([&f](std::string_view) { return std::make_shared<const TenantRecord>(f.record); }, "");
-  const auto good = [](const TenantRecord&, std::string_view) -> Result<TokenRef, TokenFault> {
-    return std::make_shared<const Token>();
-  };
-  const auto refused = check_handshake(plain, tenants, good, OffersCompression::kNo);
+  LiveTenants tenants([&f](std::string_view) { return std::make_shared<const TenantRecord>(f.record); }, "", 1);
+  const auto refused = check_handshake(plain, tenants, f.the_host());
   REQUIRE(!refused);
   CHECK(refused.error().response.status == 400);
   CHECK(refused.error().when == HandshakeRefusal::When::kNow);

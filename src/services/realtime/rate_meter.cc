@@ -1,0 +1,33 @@
+#include "services/realtime/rate_meter.h"
+
+namespace rt::realtime {
+
+using tenants::RateCounter;
+
+bool RateMeter::claim(std::int64_t limit) {
+  if (!asleep_.exchange(false, std::memory_order_acq_rel)) return false;
+  counter_.emplace(RateCounter::kMinute, limit);
+  taken_ = sum();
+  ticks_ = 0;
+  over_.store(counter_->is_over(), std::memory_order_relaxed);
+  return true;
+}
+
+bool RateMeter::tick(std::int64_t limit) {
+  const std::uint64_t now = sum();
+  counter_->tick(now - taken_, limit);
+  taken_ = now;
+  over_.store(counter_->is_over(), std::memory_order_relaxed);
+  if (++ticks_ % kTicksUntilIdleCheck != 0 || !counter_->is_idle()) return true;
+  over_.store(false, std::memory_order_relaxed);
+  asleep_.store(true, std::memory_order_release);
+  return false;
+}
+
+std::uint64_t RateMeter::sum() const {
+  std::uint64_t sum = 0;
+  for (const OfWorker& one : counts_) sum += one.count.value();
+  return sum;
+}
+
+}  // namespace rt::realtime

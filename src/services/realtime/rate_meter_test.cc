@@ -1,0 +1,59 @@
+#include "services/realtime/rate_meter.h"
+
+#include <doctest/doctest.h>
+
+namespace rt::realtime {
+namespace {
+
+TEST_CASE("what all workers count is judged together, by one of them") {
+  RateMeter meter(2);
+  CHECK(meter.is_asleep());
+  CHECK(meter.claim(100));
+  CHECK(!meter.claim(100));
+  CHECK(!meter.is_asleep());
+  meter.add(0, 500);
+  meter.add(1, 499);
+  REQUIRE(meter.tick(100));
+  CHECK(!meter.is_over());
+  meter.add(1, 501);
+  CHECK(!meter.is_over());
+  REQUIRE(meter.tick(100));
+  CHECK(meter.is_over());
+  REQUIRE(meter.tick(100));
+  CHECK(!meter.is_over());
+}
+
+TEST_CASE("a meter that nobody uses for five minutes sleeps, and begins anew with the next use") {
+  RateMeter meter(1);
+  REQUIRE(meter.claim(100));
+  meter.add(0, 10);
+  for (int i = 1; i < 60; ++i) REQUIRE(meter.tick(100));
+  CHECK(!meter.tick(100));
+  CHECK(meter.is_asleep());
+  CHECK(meter.claim(100));
+  meter.add(0, 1'000);
+  REQUIRE(meter.tick(100));
+  CHECK(meter.is_over());  // of a new counter: 1000 in two buckets
+}
+
+TEST_CASE("a meter in use does not fall asleep") {
+  RateMeter meter(1);
+  REQUIRE(meter.claim(100));
+  for (int i = 0; i < 200; ++i) {
+    meter.add(0, 1);
+    REQUIRE(meter.tick(100));
+  }
+}
+
+TEST_CASE("with a limit of 0 the meter is over as soon as it is there, and not while it sleeps") {
+  RateMeter meter(1);
+  CHECK(!meter.is_over());
+  REQUIRE(meter.claim(0));
+  CHECK(meter.is_over());
+  while (meter.tick(0)) {
+  }
+  CHECK(!meter.is_over());
+}
+
+}  // namespace
+}  // namespace rt::realtime
