@@ -96,6 +96,19 @@ test('an ArrayBuffer arrives as the bytes it was', async (t) => {
   }
 });
 
+test('an application that has joined nothing sends by REST, text and bytes', async (t) => {
+  const listener = await subscribe(supabase(t, server), 'by rest/ä');
+  const sender = supabase(t, server).channel('by rest/ä');
+  assert.deepEqual(await sender.httpSend('text', text), { success: true });
+  assert.deepEqual(await listener.broadcasts.next(), { event: 'text', payload: text });
+  assert.deepEqual(await sender.httpSend('bytes', Uint8Array.from([0, 255]).buffer), { success: true });
+  const { event, payload } = await listener.broadcasts.next();
+  assert.equal(event, 'bytes');
+  assert.deepEqual([...new Uint8Array(payload)], [0, 255]);
+  assert.equal(await sender.send({ type: 'broadcast', event: 'older way', payload: text }), 'ok');
+  assert.deepEqual(await listener.broadcasts.next(), { event: 'older way', payload: text });
+});
+
 test('clients on different workers hear each other', async (t) => {
   const fresh = await startServer({ workers: 2 });
   t.after(() => fresh.stop());

@@ -12,7 +12,7 @@ namespace {
 // like. They stand in nearly every environment, so that naming them would be noise: they are not listed here.
 
 constexpr std::string_view kTexts[] = {
-    "SECRET_KEY_BASE", "REQUEST_ID_BAGGAGE_KEY",
+    "SECRET_KEY_BASE",
     // control database
     "DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "DB_AFTER_CONNECT_QUERY", "DB_SSL_CA_CERT",
     "DB_REPLICA_HOST", "DB_HOST_REPLICA_FRA", "DB_HOST_REPLICA_IAD", "DB_HOST_REPLICA_SIN", "DB_HOST_REPLICA_SJC",

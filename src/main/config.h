@@ -34,6 +34,7 @@ struct Config {
   std::string ready_file;  // receives the port once the server answers
   std::int64_t connections_max = 16384;
   std::size_t header_value_bytes_max = 4096;
+  std::string request_id_baggage_key = "request-id";
   std::chrono::milliseconds http_header_timeout{10'000};
   std::chrono::milliseconds http_body_timeout{30'000};
   int workers = 0;  // 0: one for each core

@@ -79,9 +79,11 @@ void write_rate_limits(Exposition& out, const Writer& writer) {
              "How often a tenant reached one of its rates, by rate.");
   out.sample(writer.sum(&ShardCounters::join_limit_triggers), {{"rate", "joins"}});
   out.sample(writer.sum(&ShardCounters::event_limit_triggers), {{"rate", "events"}});
+  out.sample(writer.sum(&ShardCounters::request_limit_triggers), {{"rate", "requests"}});
   out.metric("realtime_tenants_over_rate", MetricType::kGauge, "Tenants above one of their rates now, by rate.");
   out.sample(writer.sum(&ShardCounters::tenants_over_join_rate), {{"rate", "joins"}});
   out.sample(writer.sum(&ShardCounters::tenants_over_event_rate), {{"rate", "events"}});
+  out.sample(writer.sum(&ShardCounters::tenants_over_request_rate), {{"rate", "requests"}});
   out.metric("realtime_channels_over_event_rate_total", MetricType::kCounter,
              "Channels closed because their tenant had too many messages.");
   out.sample(writer.sum(&ShardCounters::channels_over_event_rate));

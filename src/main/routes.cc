@@ -1,5 +1,10 @@
 #include "main/routes.h"
 
+#include "main/rest_tenant.h"
+#include "services/realtime/shard.h"
+#include "services/rest/api.h"
+#include "services/rest/request_id.h"
+
 namespace rt::app {
 namespace {
 
@@ -10,10 +15,12 @@ std::string_view without_trailing_slash(std::string_view path) {
 
 }  // namespace
 
-Routes::Routes(const RoutesConfig& config, realtime::Node& node, const Clock& clock, Obstacles obstacles, Scrape scrape)
+Routes::Routes(const RoutesConfig& config, realtime::Node& node, const Clock& clock, Random& random,
+               Obstacles obstacles, Scrape scrape)
     : config_(config),
       node_(node),
       clock_(clock),
+      random_(random),
       obstacles_(std::move(obstacles)),
       scrape_(std::move(scrape)),
       sockets_(node) {}
@@ -27,24 +34,34 @@ void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http:
   // SDKs that are pointed at the server itself use the alias of its public URL.
   if (path == "/socket/websocket" || path == "/realtime/v1/websocket")
     return sockets_.on_request(worker, connection, request);
-
-  const bool is_get = request.method == "GET" || request.method == "HEAD";
-  if (is_get && path == "/healthcheck") return worker.respond(connection, http::Response::text(200, "ok"));
-  if (is_get && path == "/readyz") {
-    const std::string obstacles = obstacles_();
-    return worker.respond(connection,
-                          obstacles.empty() ? http::Response::text(200, "ok") : http::Response::text(503, obstacles));
-  }
-  if (is_get && path == "/metrics") {
-    if (!ops::has_operator_token(request, config_.metrics, node_.config.claim_validators, clock_.unix_seconds())) {
-      return worker.respond(connection, {.status = 403});
-    }
-    return worker.respond(connection, {200, {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}}, scrape_()});
-  }
-  if (is_get && path == "/debug/echo" && config_.debug_echo) {
+  if (path == "/debug/echo" && config_.debug_echo && request.method == "GET")
     return echoes_[static_cast<std::size_t>(worker.index())]->open(connection, request);
+
+  http::Response response = answer(worker, request);
+  response.headers.push_back({"cache-control", "max-age=0, private, must-revalidate"});
+  response.headers.push_back({"x-request-id", rest::request_id(request, config_.request_id_baggage_key, random_)});
+  worker.respond(connection, response);
+}
+
+http::Response Routes::answer(net::Worker& worker, const http::Request& request) {
+  const std::string_view path = without_trailing_slash(request.path());
+  if (request.method == "GET" || request.method == "HEAD") {
+    if (path == "/healthcheck") return http::Response::text(200, "ok");
+    if (path == "/metrics") return metrics(request);
+    if (path == "/readyz") {
+      const std::string obstacles = obstacles_();
+      return obstacles.empty() ? http::Response::text(200, "ok") : http::Response::text(503, obstacles);
+    }
   }
-  worker.respond(connection, http::Response::json(404, "\"Not Found\""));
+  realtime::Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
+  if (auto answer = rest::answer(request, rest_tenants(shard))) return *std::move(answer);
+  return http::Response::json(404, "\"Not Found\"");
+}
+
+http::Response Routes::metrics(const http::Request& request) {
+  if (!ops::has_operator_token(request, config_.metrics, node_.config.claim_validators, clock_.unix_seconds()))
+    return {.status = 403};
+  return {200, {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}}, scrape_()};
 }
 
 }  // namespace rt::app

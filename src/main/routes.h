@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "io/net/worker.h"
 #include "services/ops/echo.h"
 #include "services/ops/operator_token.h"
@@ -17,6 +18,7 @@ namespace rt::app {
 
 struct RoutesConfig {
   ops::OperatorTokens metrics;
+  std::string request_id_baggage_key;
   bool debug_echo = false;
 };
 
@@ -28,7 +30,8 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   using Scrape = std::function<std::string()>;
 
   // The node must be complete before the workers run, and outlive the routes.
-  Routes(const RoutesConfig& config, realtime::Node& node, const Clock& clock, Obstacles obstacles, Scrape scrape);
+  Routes(const RoutesConfig& config, realtime::Node& node, const Clock& clock, Random& random, Obstacles obstacles,
+         Scrape scrape);
 
   // Before the workers run.
   void add_worker(net::Worker& worker);
@@ -36,9 +39,13 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   void on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) override;
 
  private:
+  http::Response answer(net::Worker& worker, const http::Request& request);
+  http::Response metrics(const http::Request& request);
+
   const RoutesConfig config_;
   realtime::Node& node_;
   const Clock& clock_;
+  Random& random_;
   const Obstacles obstacles_;
   const Scrape scrape_;
   realtime::SocketEndpoint sockets_;

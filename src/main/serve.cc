@@ -282,9 +282,10 @@ int serve(Config config) {
                   .region = config.region,
                   .log = log->get()};
   const auto obstacles = [&node] { return node.draining.load() ? std::string("draining\n") : std::string(); };
-  Routes routes(
-      {.metrics = {*config.metrics_jwt_secret, config.metrics_token_blocklist}, .debug_echo = config.debug_echo}, node,
-      clock, obstacles, [&parts] { return scrape(parts); });
+  Routes routes({.metrics = {*config.metrics_jwt_secret, config.metrics_token_blocklist},
+                 .request_id_baggage_key = config.request_id_baggage_key,
+                 .debug_echo = config.debug_echo},
+                node, clock, random, obstacles, [&parts] { return scrape(parts); });
 
   std::vector<Lane> lanes(static_cast<std::size_t>(workers));
   auto batches = send_batches(config, lanes.size(), **log);

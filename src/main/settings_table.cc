@@ -174,6 +174,8 @@ std::vector<Setting> listener_settings() {
       {"MAX_CONNECTIONS", "", number(&Config::connections_max, {1, 10'000'000}),
        "open connections; more wait to be accepted"},
       {"MAX_HEADER_LENGTH", "", number(&Config::header_value_bytes_max, {1, 65536}), "bytes of one HTTP header value"},
+      {"REQUEST_ID_BAGGAGE_KEY", "", non_empty(&Config::request_id_baggage_key),
+       "entry of the baggage header whose value is the request's id"},
       {"HTTP_HEADER_TIMEOUT_MS", "", milliseconds(&Config::http_header_timeout, 1),
        "time for the headers of a request to arrive"},
       {"HTTP_BODY_TIMEOUT_MS", "", milliseconds(&Config::http_body_timeout, 1),

@@ -19,6 +19,7 @@ class RateCounter {
     std::size_t buckets;        // as many of the newest are kept
   };
   static constexpr Window kMinute{.tick = std::chrono::seconds(5), .buckets = 12};
+  static constexpr Window kMinuteBySeconds{.tick = std::chrono::seconds(1), .buckets = 60};
 
   // Begins with an empty bucket. With a limit of 0 it is over from the beginning.
   RateCounter(const Window& window, std::int64_t limit);

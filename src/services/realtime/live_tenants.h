@@ -18,12 +18,16 @@ namespace rt::realtime {
 
 struct LiveTenant {
   LiveTenant(std::shared_ptr<const TenantRecord> tenant, std::size_t workers)
-      : record(std::move(tenant)), joins(workers), events(workers) {}
+      : record(std::move(tenant)),
+        joins(workers),
+        events(workers),
+        requests(workers, tenants::RateCounter::kMinuteBySeconds) {}
 
   const std::shared_ptr<const TenantRecord> record;
   std::atomic<std::int64_t> users{0};  // sockets that have joined once, on all workers
   RateMeter joins;
-  RateMeter events;  // broadcasts taken from clients, and each of their deliveries
+  RateMeter events;    // broadcasts taken from clients, and each of their deliveries
+  RateMeter requests;  // of the REST API
 };
 
 // Thread-safe; asked once per handshake.

@@ -2,14 +2,12 @@
 
 namespace rt::realtime {
 
-using tenants::RateCounter;
-
 bool RateMeter::claim(std::int64_t limit) {
   if (!asleep_.exchange(false, std::memory_order_acq_rel)) return false;
-  counter_.emplace(RateCounter::kMinute, limit);
+  counter_.emplace(window_, limit);
   taken_ = sum();
   ticks_ = 0;
-  over_.store(counter_->is_over(), std::memory_order_relaxed);
+  show();
   return true;
 }
 
@@ -17,11 +15,16 @@ bool RateMeter::tick(std::int64_t limit) {
   const std::uint64_t now = sum();
   counter_->tick(now - taken_, limit);
   taken_ = now;
-  over_.store(counter_->is_over(), std::memory_order_relaxed);
-  if (++ticks_ % kTicksUntilIdleCheck != 0 || !counter_->is_idle()) return true;
+  show();
+  if (++ticks_ % (kIdleCheckInterval / window_.tick) != 0 || !counter_->is_idle()) return true;
   over_.store(false, std::memory_order_relaxed);
   asleep_.store(true, std::memory_order_release);
   return false;
+}
+
+void RateMeter::show() {
+  over_.store(counter_->is_over(), std::memory_order_relaxed);
+  per_second_.store(counter_->per_second(), std::memory_order_relaxed);
 }
 
 std::uint64_t RateMeter::sum() const {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -17,7 +18,9 @@ namespace rt::realtime {
 
 class RateMeter {
  public:
-  explicit RateMeter(std::size_t workers) : counts_(workers) {}
+  explicit RateMeter(std::size_t workers, const tenants::RateCounter::Window& window = tenants::RateCounter::kMinute)
+      : window_(window), counts_(workers) {}
+  std::chrono::seconds interval() const { return window_.tick; }
 
   // --- From any worker ---
 
@@ -26,24 +29,28 @@ class RateMeter {
   bool claim(std::int64_t limit);
   void add(std::size_t worker, std::uint64_t n) { counts_[worker].count.add(n); }
   bool is_over() const { return over_.load(std::memory_order_relaxed); }
+  double per_second() const { return per_second_.load(std::memory_order_relaxed); }  // as of the last tick
 
-  // --- By the one that claimed it, every RateCounter::kMinute.tick ---
+  // --- By the one that claimed it, every interval() ---
 
   // False: it sleeps now and belongs to nobody.
   bool tick(std::int64_t limit);
 
  private:
-  static constexpr int kTicksUntilIdleCheck = 60;  // 5 minutes
+  static constexpr std::chrono::minutes kIdleCheckInterval{5};
 
   struct alignas(64) OfWorker {
     Counter count;
   };
 
   std::uint64_t sum() const;
+  void show();
 
+  const tenants::RateCounter::Window window_;
   std::vector<OfWorker> counts_;
   std::atomic<bool> asleep_{true};
   std::atomic<bool> over_{false};
+  std::atomic<double> per_second_{0};
   // Of the one that claimed it.
   std::optional<tenants::RateCounter> counter_;
   std::uint64_t taken_ = 0;

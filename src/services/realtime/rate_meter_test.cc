@@ -45,6 +45,18 @@ TEST_CASE("a meter in use does not fall asleep") {
   }
 }
 
+TEST_CASE("a meter tells the average as of its last tick, over the seconds that it has seen") {
+  RateMeter meter(1, tenants::RateCounter::kMinuteBySeconds);
+  CHECK(meter.interval() == std::chrono::seconds(1));
+  REQUIRE(meter.claim(100));
+  meter.add(0, 30);
+  CHECK(meter.per_second() == 0);
+  meter.tick(100);
+  CHECK(meter.per_second() == 15);
+  meter.tick(100);
+  CHECK(meter.per_second() == 10);
+}
+
 TEST_CASE("with a limit of 0 the meter is over as soon as it is there, and not while it sleeps") {
   RateMeter meter(1);
   CHECK(!meter.is_over());

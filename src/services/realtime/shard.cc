@@ -194,7 +194,7 @@ void Shard::wake(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate
   if (!((*tenant).*rate.meter).claim(tenant->record->limits.*rate.limit)) return;
   RateTick& tick = rate_ticks_.emplace_back(*this, tenant, rate);
   tick.position = std::prev(rate_ticks_.end());
-  tick.due.set(worker_.wheel(), worker_.now() + tenants::RateCounter::kMinute.tick);
+  tick.due.set(worker_.wheel(), worker_.now() + ((*tick.tenant).*tick.rate.meter).interval());
   note_whether_over(tick);
 }
 
@@ -203,7 +203,7 @@ void Shard::tick(RateTick& tick) {
   const bool goes_on = meter.tick(tick.tenant->record->limits.*tick.rate.limit);
   note_whether_over(tick);
   if (goes_on) {
-    tick.due.set(worker_.wheel(), worker_.now() + tenants::RateCounter::kMinute.tick);
+    tick.due.set(worker_.wheel(), worker_.now() + ((*tick.tenant).*tick.rate.meter).interval());
   } else {
     rate_ticks_.erase(tick.position);
   }

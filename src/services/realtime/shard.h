@@ -32,11 +32,13 @@ struct ShardCounters {
   Counter memory_limit_cuts;    // sockets whose channels held too much
   Counter handshakes_refused;
   Counter log_lines_suppressed;
-  Counter join_limit_triggers;       // how often a tenant reached its join rate
-  Counter tenants_over_join_rate;    // now, of those that this worker watches
-  Counter event_limit_triggers;      // how often a tenant reached its event rate
-  Counter tenants_over_event_rate;   // now, likewise
-  Counter channels_over_event_rate;  // closed for it
+  Counter join_limit_triggers;        // how often a tenant reached its join rate
+  Counter tenants_over_join_rate;     // now, of those that this worker watches
+  Counter event_limit_triggers;       // how often a tenant reached its event rate
+  Counter tenants_over_event_rate;    // now, likewise
+  Counter request_limit_triggers;     // how often a tenant reached its rate of REST requests
+  Counter tenants_over_request_rate;  // now, likewise
+  Counter channels_over_event_rate;   // closed for it
 };
 
 // What has a rate, and its limit.
@@ -70,6 +72,17 @@ inline constexpr RateKind kEventRate{
         "Too many messages per second: channels are closed when they receive a broadcast until the average falls "
         "below max_events_per_second of the tenant"};
 
+inline constexpr RateKind kRequestRate{
+    .meter = &LiveTenant::requests,
+    .limit = &TenantLimits::events_per_second_max,
+    .triggers = &ShardCounters::request_limit_triggers,
+    .over_now = &ShardCounters::tenants_over_request_rate,
+    .level = LogLevel::kWarning,
+    .code = "RequestRateLimitReached",
+    .text =
+        "Too many REST requests per second: they are refused until the average falls below max_events_per_second of "
+        "the tenant"};
+
 class Shard final : public net::MessageHandler {
  public:
   // `node` and `worker` outlive the shard; no connection of the worker may be served by it after its destruction.
@@ -89,6 +102,7 @@ class Shard final : public net::MessageHandler {
   // To the subscribers on this worker.
   void deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant>& tenant, SocketId but);
 
+  // Both may only be asked on the worker's thread; they wake the meter where it sleeps.
   void count(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate, std::uint64_t n);
   bool is_over(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate);
 

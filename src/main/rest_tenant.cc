@@ -1,0 +1,43 @@
+#include "main/rest_tenant.h"
+
+#include <utility>
+
+namespace rt::app {
+namespace {
+
+class RestTenant final : public rest::Tenant {
+ public:
+  RestTenant(realtime::Shard& shard, std::shared_ptr<realtime::LiveTenant> tenant)
+      : shard_(shard), tenant_(std::move(tenant)) {}
+
+  const TenantRecord& record() const override { return *tenant_->record; }
+  Result<TokenRef, TokenFault> verify(std::string_view token) override { return shard_.verify(record(), token); }
+  void count_request() override { shard_.count(tenant_, realtime::kRequestRate, 1); }
+  double requests_per_second() override { return tenant_->requests.per_second(); }
+  double events_per_second() override { return tenant_->events.per_second(); }
+  void log_error(std::string_view code, std::string_view text) override {
+    shard_.log(LogLevel::kError, {.tenant = record().external_id, .error_code = code}, text);
+  }
+  void publish(Message message) override {
+    message.tenant = record().external_id;
+    message.topic_hash = hash_of(shard_.node().hash_key, message.key());
+    shard_.count(tenant_, realtime::kEventRate, 1);
+    shard_.publish(std::move(message), tenant_, SocketId{0});
+  }
+
+ private:
+  realtime::Shard& shard_;
+  const std::shared_ptr<realtime::LiveTenant> tenant_;
+};
+
+}  // namespace
+
+rest::FindTenant rest_tenants(realtime::Shard& shard) {
+  return [&shard](std::string_view host) -> std::unique_ptr<rest::Tenant> {
+    auto tenant = shard.node().tenants.of_host(host);
+    if (!tenant) return nullptr;
+    return std::make_unique<RestTenant>(shard, std::move(tenant));
+  };
+}
+
+}  // namespace rt::app

@@ -1,0 +1,223 @@
+#include "services/rest/api.h"
+
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/percent.h"
+#include "base/utf8.h"
+#include "protocol/json/value.h"
+#include "services/rest/batch.h"
+#include "services/rest/body.h"
+
+namespace rt::rest {
+namespace {
+
+using http::Response;
+
+enum class Endpoint : std::uint8_t { kPing, kBatch, kSingle };
+
+struct Route {
+  Endpoint endpoint = Endpoint::kPing;
+  std::string_view topic = {};  // of kSingle, as in the path
+  std::string_view event = {};
+};
+
+std::optional<Route> route_of(std::string_view path) {
+  if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  // SDKs that are pointed at the server itself use the alias of its public URL.
+  constexpr std::string_view kAlias = "/realtime/v1";
+  if (path.starts_with(std::string(kAlias) + "/")) path.remove_prefix(kAlias.size());
+  if (path == "/api/ping") return Route{.endpoint = Endpoint::kPing};
+  constexpr std::string_view kBroadcast = "/api/broadcast";
+  if (!path.starts_with(kBroadcast)) return std::nullopt;
+  path.remove_prefix(kBroadcast.size());
+  if (path.empty()) return Route{.endpoint = Endpoint::kBatch};
+  constexpr std::string_view kEvents = "/events/";
+  const std::size_t events = path.find(kEvents, 1);
+  if (path[0] != '/' || events == std::string_view::npos) return std::nullopt;
+  const Route route{.endpoint = Endpoint::kSingle,
+                    .topic = path.substr(1, events - 1),
+                    .event = path.substr(events + kEvents.size())};
+  const auto is_segment = [](std::string_view text) {
+    return !text.empty() && text.find('/') == std::string_view::npos;
+  };
+  if (!is_segment(route.topic) || !is_segment(route.event)) return std::nullopt;
+  return route;
+}
+
+bool takes(const Route& route, std::string_view method) {
+  if (route.endpoint == Endpoint::kPing) return method == "GET" || method == "HEAD";
+  return method == "POST" || method == "OPTIONS";
+}
+
+Response reason(int status, std::string_view phrase) { return Response::json(status, json::quoted(phrase)); }
+Response message(int status, std::string_view text) {
+  return Response::json(status, "{\"message\":" + json::quoted(text) + "}");
+}
+Response field_fault(std::string_view field, std::string_view text) {
+  return Response::json(422, "{\"errors\":{" + json::quoted(field) + ":[" + json::quoted(text) + "]}}");
+}
+
+bool accepts_json(const http::Request& request) {
+  const auto accept = request.header("accept");
+  if (!accept) return true;
+  for (const std::string_view type : {"*/*", "application/*", "application/json"}) {
+    if (accept->find(type) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+Response preflight(const http::Request& request) {
+  Response response{.status = 204,
+                    .headers = {{"access-control-allow-origin", "*"},
+                                {"access-control-allow-methods", "POST, OPTIONS"},
+                                {"access-control-max-age", "86400"}}};
+  if (const auto headers = request.header("access-control-request-headers"))
+    response.headers.push_back({"access-control-allow-headers", std::string(*headers)});
+  return response;
+}
+
+// The token of the `authorization` header where its scheme is Bearer, else that of `apikey`. A header that is not two
+// words is no credential at all.
+std::optional<std::string_view> credential(const http::Request& request) {
+  const std::string_view authorization = request.header("authorization").value_or("");
+  if (!authorization.empty()) {
+    const std::size_t space = authorization.find(' ');
+    if (space == std::string_view::npos || authorization.find(' ', space + 1) != std::string_view::npos)
+      return std::nullopt;
+    if (http::ascii_lower(authorization.substr(0, space)) == "bearer") return authorization.substr(space + 1);
+  }
+  return request.header("apikey");
+}
+
+Response batch(const Body& body, Tenant& tenant) {
+  if (tenant.record().suspended) return message(403, "Tenant is suspended");
+  const auto messages =
+      read_batch(body.kind == BodyKind::kJson ? body.json : "{}", tenant.record().limits.payload_kb_max);
+  if (!messages) return Response::json(422, messages.error());
+
+  const auto limit = static_cast<double>(tenant.record().limits.events_per_second_max);
+  const double average = tenant.events_per_second();
+  if (average > limit) return message(429, "You have exceeded your rate limit");
+  if (average + static_cast<double>(messages->size()) > limit)
+    return message(429, "Too many messages to broadcast, please reduce the batch size");
+
+  // Nobody can be asked whether the sender may write to private topics, so those are dropped, silently as the API has
+  // it.
+  for (const BatchMessage& one : *messages) {
+    if (one.privacy == Privacy::kPrivate) continue;
+    tenant.publish({.topic = std::string(kTopicPrefix) + one.topic,
+                    .kind = MessageKind::kJson,
+                    .payload = delivered_payload(one)});
+  }
+  return {.status = 202};
+}
+
+bool is_private(const http::Request& request) {
+  bool is_private = false;
+  for (const auto& [name, value] : http::parse_query(request.query())) {
+    if (name == "private") is_private = value == "true";
+  }
+  return is_private;
+}
+
+// The payload as subscribers get it, or what is wrong with it.
+Result<Message, Response> single_message(const http::Request& request, const Body& body, const TenantLimits& limits) {
+  Message out;
+  std::uint64_t size = 0;
+  if (body.kind == BodyKind::kBytes) {
+    constexpr std::uint64_t kBytesOverhead = 6;
+    out.kind = MessageKind::kUserBinary;
+    out.payload = request.body;
+    size = kBytesOverhead + out.payload.size();
+  } else {
+    out.kind = MessageKind::kUserJson;
+    out.payload = body.kind == BodyKind::kNone ? "{}" : std::string(body.json);
+    if (!out.payload.starts_with('{')) out.payload = "{\"_json\":" + out.payload + "}";
+    size = measured_size(out.payload);
+  }
+  if (size > size_max(limits.payload_kb_max))
+    return tl::make_unexpected(field_fault("payload", "Payload size exceeds tenant limit"));
+  return out;
+}
+
+Response single(const http::Request& request, const Route& route, const Body& body, Tenant& tenant) {
+  if (tenant.record().suspended) return message(403, "Tenant is suspended");
+  const auto topic = percent_decode(route.topic);
+  const auto event = percent_decode(route.event);
+  if (!topic || !event || !is_valid_utf8(*topic) || !is_valid_utf8(*event)) return reason(400, "Bad Request");
+  if (is_blank(*topic)) return field_fault("topic", "can't be blank");
+  if (is_blank(*event)) return field_fault("event", "can't be blank");
+  auto out = single_message(request, body, tenant.record().limits);
+  if (!out) return out.error();
+  if (tenant.events_per_second() >= static_cast<double>(tenant.record().limits.events_per_second_max))
+    return message(429, "You have exceeded your rate limit");
+  if (is_private(request)) return message(422, "Tenant database unavailable");
+  out->topic = std::string(kTopicPrefix) + *topic;
+  out->event = *event;
+  tenant.publish(std::move(*out));
+  return {.status = 202};
+}
+
+Response unauthorized(const TokenFault& fault, Tenant& tenant) {
+  if (fault.kind == TokenFaultKind::kNoKeyForKid) tenant.log_error("JwtSignerError", describe(fault));
+  return message(401, "Unauthorized");
+}
+
+// From the rate on: these answers carry the headers that tell it.
+Response within_rate(const http::Request& request, const Route& route, const Body& body, Tenant& tenant) {
+  if (tenant.requests_per_second() >= static_cast<double>(tenant.record().limits.events_per_second_max))
+    return message(429, "Too many requests");
+  if (route.endpoint == Endpoint::kPing) return message(200, "Success");
+  const auto given = credential(request);
+  if (!given) return message(401, "Unauthorized");
+  const auto token = tenant.verify(*given);
+  if (!token) return unauthorized(token.error(), tenant);
+  return route.endpoint == Endpoint::kBatch ? batch(body, tenant) : single(request, route, body, tenant);
+}
+
+Response of_tenant(const http::Request& request, const Route& route, const Body& body, const FindTenant& find_tenant) {
+  const auto tenant = find_tenant(request.host());
+  if (!tenant) return message(401, "Tenant not found in database");
+  tenant->count_request();
+  const auto rolling = static_cast<std::int64_t>(std::floor(tenant->requests_per_second()));
+  const std::int64_t limit = tenant->record().limits.events_per_second_max;
+  Response response = within_rate(request, route, body, *tenant);
+  response.headers.push_back({"x-rate-rolling", std::to_string(rolling)});
+  response.headers.push_back({"x-rate-limit", std::to_string(limit)});
+  response.headers.push_back({"x-rate-limit-remaining", std::to_string(limit - rolling)});
+  return response;
+}
+
+Response answer_to(const http::Request& request, const Route& route, const FindTenant& find_tenant) {
+  if (request.method == "OPTIONS") return preflight(request);
+  if (!accepts_json(request)) return reason(406, "Not Acceptable");
+  Body body;
+  if (request.method == "POST") {
+    const auto read = read_body(request);
+    const std::string type = media_type(request);
+    const bool is_listed = type.empty() || type == "application/json" || type == "application/octet-stream";
+    if (route.endpoint == Endpoint::kSingle && !is_listed) {
+      return Response::json(415,
+                            R"({"error":"Unsupported Media Type. Use application/json or application/octet-stream"})");
+    }
+    if (!read) return read.error() == 415 ? reason(415, "Unsupported Media Type") : reason(400, "Bad Request");
+    body = *read;
+  }
+  return of_tenant(request, route, body, find_tenant);
+}
+
+}  // namespace
+
+std::optional<Response> answer(const http::Request& request, const FindTenant& find_tenant) {
+  const auto route = route_of(request.path());
+  if (!route || !takes(*route, request.method)) return std::nullopt;
+  Response response = answer_to(request, *route, find_tenant);
+  if (route->endpoint != Endpoint::kPing && request.method == "POST" && request.header("origin"))
+    response.headers.push_back({"access-control-allow-origin", "*"});
+  return response;
+}
+
+}  // namespace rt::rest

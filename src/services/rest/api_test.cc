@@ -1,0 +1,269 @@
+#include "services/rest/api.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+namespace rt::rest {
+namespace {
+
+// One tenant, `acme`, whose only good token is `good`.
+struct Node {
+  struct Acme final : Tenant {
+    explicit Acme(Node& owner) : node(owner) {}
+    const TenantRecord& record() const override { return node.record; }
+    Result<TokenRef, TokenFault> verify(std::string_view token) override {
+      if (token == "good") return std::make_shared<const Token>();
+      return tl::make_unexpected(
+          TokenFault{.kind = token == "kid" ? TokenFaultKind::kNoKeyForKid : TokenFaultKind::kExpired, .kid = "k1"});
+    }
+    void count_request() override { ++node.requests; }
+    double requests_per_second() override { return node.request_rate; }
+    double events_per_second() override { return node.event_rate; }
+    void log_error(std::string_view code, std::string_view text) override {
+      node.log += std::string(code) + ": " + std::string(text) + "\n";
+    }
+    void publish(Message message) override { node.published.push_back(std::move(message)); }
+    Node& node;
+  };
+
+  http::Response ask(const http::Request& request) {
+    const auto response = answer(request, [this](std::string_view host) -> std::unique_ptr<Tenant> {
+      return host == "acme.test" ? std::make_unique<Acme>(*this) : nullptr;
+    });
+    return response ? *response : http::Response{.status = 404};
+  }
+  http::Response post(std::string target, std::string body, std::string type = "application/json",
+                      std::vector<http::Header> extra = {}) {
+    http::Request request{.method = "POST", .target = std::move(target), .body = std::move(body)};
+    request.headers = {{"host", "acme.test"}, {"apikey", "good"}};
+    if (!type.empty()) request.headers.push_back({"content-type", std::move(type)});
+    for (http::Header& header : extra) {
+      std::erase_if(request.headers, [&](const http::Header& other) { return other.name == header.name; });
+      if (!header.value.empty()) request.headers.push_back(std::move(header));
+    }
+    return ask(request);
+  }
+  http::Response batch(const std::string& messages) { return post("/api/broadcast", "{\"messages\":" + messages + "}"); }
+
+  TenantRecord record{.external_id = "acme"};
+  double request_rate = 0;
+  double event_rate = 0;
+  int requests = 0;
+  std::string log;
+  std::vector<Message> published;
+};
+
+std::string header(const http::Response& response, std::string_view name) {
+  const auto found = std::ranges::find(response.headers, name, &http::Header::name);
+  return found == response.headers.end() ? "" : found->value;
+}
+
+constexpr const char* kGood = R"([{"topic":"a","event":"e","payload":{}}])";
+
+TEST_CASE("requests for other paths and with other methods are not ours") {
+  Node node;
+  const auto status = [&](const char* method, const char* target) {
+    return node.ask({.method = method, .target = target, .headers = {{"host", "acme.test"}}}).status;
+  };
+  for (const char* path :
+       {"/api", "/api/ping/x", "/api/broadcast/x", "/api/broadcast/x/events", "/api/broadcast//events/e",
+        "/api/broadcast/a/b/events/e", "/api/broadcast/a/events/e/f", "/api/broadcasts"}) {
+    CAPTURE(path);
+    CHECK(status("POST", path) == 404);
+  }
+  CHECK(status("GET", "/api/broadcast") == 404);
+  CHECK(status("POST", "/api/ping") == 404);
+  CHECK(status("GET", "/api/ping") == 200);
+  CHECK(status("HEAD", "/api/ping/") == 200);
+  CHECK(status("GET", "/realtime/v1/api/ping") == 200);
+}
+
+TEST_CASE("a ping tells that the tenant is there, and its rate") {
+  Node node;
+  node.record.limits.events_per_second_max = 100;
+  node.request_rate = 7.9;
+  const http::Request ping{.method = "GET", .target = "/api/ping", .headers = {{"host", "acme.test"}}};
+  const auto response = node.ask(ping);
+  CHECK(response.status == 200);
+  CHECK(response.body == R"({"message":"Success"})");
+  CHECK(header(response, "x-rate-rolling") == "7");
+  CHECK(header(response, "x-rate-limit") == "100");
+  CHECK(header(response, "x-rate-limit-remaining") == "93");
+  CHECK(node.requests == 1);
+  CHECK(node.ask({.method = "GET", .target = "/api/ping", .headers = {{"host", "b.test"}}}).body ==
+        R"({"message":"Tenant not found in database"})");
+  node.request_rate = 100;
+  CHECK(node.ask(ping).status == 429);
+  CHECK(node.ask(ping).body == R"({"message":"Too many requests"})");
+  node.record.limits.events_per_second_max = 0;
+  node.request_rate = 0;
+  CHECK(node.ask(ping).status == 429);
+  CHECK(header(node.ask(ping), "x-rate-limit") == "0");
+}
+
+TEST_CASE("the first step that fails decides") {
+  Node node;
+  const std::vector<http::Header> html = {{"accept", "text/html"}};
+  CHECK(node.post("/api/broadcast", "{", "application/json", html).status == 406);
+  CHECK(node.post("/api/broadcast", "{").status == 400);
+  CHECK(node.post("/api/broadcast", "{}", "text/plain").status == 415);
+  CHECK(node.post("/api/broadcast/a/events/e", "{}", "text/plain", {{"host", "b.test"}}).status == 415);
+  CHECK(node.post("/api/broadcast", "{}", "application/json", {{"host", "b.test"}}).status == 401);
+  node.request_rate = 100;
+  CHECK(node.post("/api/broadcast", "{}", "application/json", {{"apikey", "bad"}}).status == 429);
+  node.request_rate = 0;
+  node.record.suspended = true;
+  CHECK(node.post("/api/broadcast", "{}", "application/json", {{"apikey", "bad"}}).status == 401);
+  CHECK(node.post("/api/broadcast", "{}").status == 403);
+  CHECK(node.post("/api/broadcast/%20/events/e", "{}").body == R"({"message":"Tenant is suspended"})");
+}
+
+TEST_CASE("a token is taken from either header, the scheme in any case, and nothing else is a credential") {
+  Node node;
+  const auto status = [&](std::vector<http::Header> headers) {
+    headers.push_back({"apikey", ""});
+    std::ranges::rotate(headers, headers.end() - 1);
+    return node.post("/api/broadcast", std::string("{\"messages\":") + kGood + "}", "application/json", headers).status;
+  };
+  CHECK(status({{"authorization", "Bearer good"}}) == 202);
+  CHECK(status({{"authorization", "bEARER good"}}) == 202);
+  CHECK(status({{"authorization", "Basic x"}, {"apikey", "good"}}) == 202);
+  CHECK(status({{"authorization", "Bearer bad"}, {"apikey", "good"}}) == 401);
+  CHECK(status({{"authorization", "good"}}) == 401);
+  CHECK(status({{"authorization", "Bearer  good"}}) == 401);
+  CHECK(status({{"x-api-key", "good"}}) == 401);
+  CHECK(status({}) == 401);
+  CHECK(node.log.empty());
+  CHECK(status({{"authorization", "Bearer kid"}}) == 401);
+  CHECK(node.log.find("JwtSignerError: ") == 0);
+  CHECK(node.log.find("\"k1\"") != std::string::npos);
+}
+
+TEST_CASE("browsers may send from other origins, also when they are refused") {
+  Node node;
+  const std::vector<http::Header> origin = {{"origin", "https://a.test"}};
+  CHECK(header(node.post("/api/broadcast", "{", "application/json", origin), "access-control-allow-origin") == "*");
+  CHECK(header(node.post("/api/broadcast", "{}"), "access-control-allow-origin").empty());
+  const auto preflight =
+      node.ask({.method = "OPTIONS",
+                .target = "/api/broadcast/a/events/e",
+                .headers = {{"host", "acme.test"}, {"access-control-request-headers", "apikey, x-a"}}});
+  CHECK(preflight.status == 204);
+  CHECK(header(preflight, "access-control-allow-origin") == "*");
+  CHECK(header(preflight, "access-control-allow-methods").find("POST") != std::string::npos);
+  CHECK(header(preflight, "access-control-allow-headers") == "apikey, x-a");
+}
+
+TEST_CASE("each message of a batch is published once, with its id where it has one") {
+  Node node;
+  const auto response = node.batch(
+      R"([{"topic":"a","event":"e","payload":{"x": 1.50}},{"event":"é\"","id":"7","private":"0","topic":"b:c","payload":{}}])");
+  CHECK(response.status == 202);
+  CHECK(response.body.empty());
+  REQUIRE(node.published.size() == 2);
+  CHECK(node.published[0].topic == "realtime:a");
+  CHECK(node.published[0].kind == MessageKind::kJson);
+  CHECK(node.published[0].payload == R"({"event":"e","payload":{"x": 1.50},"type":"broadcast"})");
+  CHECK(node.published[1].topic == "realtime:b:c");
+  CHECK(node.published[1].payload == R"({"event":"é\"","payload":{},"type":"broadcast","meta":{"id":"7"}})");
+}
+
+TEST_CASE("private messages of a batch go nowhere while there is nobody to ask, the others do") {
+  Node node;
+  CHECK(node.batch(R"([{"topic":"a","event":"e","payload":{},"private":true},{"topic":"a","event":"f","payload":{}},
+                       {"topic":"a","event":"e","payload":{},"private":"1"}])")
+            .status == 202);
+  REQUIRE(node.published.size() == 1);
+  CHECK(node.published[0].privacy == Privacy::kPublic);
+  CHECK(node.published[0].payload.find("\"f\"") != std::string::npos);
+}
+
+TEST_CASE("one bad message refuses the whole batch, and each is told what is wrong with it") {
+  Node node;
+  node.record.limits.payload_kb_max = 1;
+  const auto errors = [&](const std::string& messages) {
+    const auto response = node.batch(messages);
+    CHECK(response.status == 422);
+    return response.body;
+  };
+  CHECK(errors(R"([{"topic":"a","event":"e","payload":{}},{"topic":" ","event":1,"payload":[]},{}])") ==
+        R"({"errors":{"messages":[{},{"topic":["can't be blank"],"event":["is invalid"],"payload":["is invalid"]},)"
+        R"({"topic":["can't be blank"],"event":["can't be blank"],"payload":["can't be blank"]}]}})");
+  CHECK(errors(R"([{"topic":"a","event":"e","payload":{},"private":1,"id":2}])") ==
+        R"({"errors":{"messages":[{"private":["is invalid"],"id":["is invalid"]}]}})");
+  CHECK(errors(R"([{"topic":"a","event":"e","payload":{"x":")" + std::string(1'500, 'x') + R"("}}])") ==
+        R"({"errors":{"messages":[{"payload":["Payload size exceeds tenant limit"]}]}})");
+  for (const char* blank : {"null", "[]"}) CHECK(errors(blank) == R"({"errors":{"messages":["can't be blank"]}})");
+  for (const char* invalid : {"{}", "1", "\"x\"", "[1]"})
+    CHECK(errors(invalid) == R"({"errors":{"messages":["is invalid"]}})");
+  CHECK(node.post("/api/broadcast", "").body == R"({"errors":{"messages":["can't be blank"]}})");
+  CHECK(node.post("/api/broadcast", std::string("{\"messages\":") + kGood + "}", "").status == 422);
+  CHECK(node.post("/api/broadcast", "[1]").status == 422);
+  CHECK(node.published.empty());
+}
+
+TEST_CASE("a tenant above its rate of events sends no batch, and a batch must fit below it") {
+  Node node;
+  node.record.limits.events_per_second_max = 2;
+  node.event_rate = 1;
+  CHECK(node.batch(kGood).status == 202);
+  node.event_rate = 1.5;
+  CHECK(node.batch(kGood).body == R"({"message":"Too many messages to broadcast, please reduce the batch size"})");
+  node.event_rate = 2.1;
+  CHECK(node.batch(kGood).body == R"({"message":"You have exceeded your rate limit"})");
+  CHECK(node.batch("[]").status == 422);
+  CHECK(node.published.size() == 1);
+}
+
+TEST_CASE("a single broadcast carries its body as it came") {
+  Node node;
+  CHECK(node.post("/api/broadcast/a%3Ab/events/x%20y", R"( {"_binary": "1.50"} )", "application/json; charset=utf-8")
+            .status == 202);
+  CHECK(node.post("/api/broadcast/a/events/e", std::string("\0\xff", 2), "application/octet-stream").status == 202);
+  CHECK(node.post("/api/broadcast/a/events/e", "", "application/octet-stream").status == 202);
+  CHECK(node.post("/api/broadcast/a/events/e", "[1]").status == 202);
+  CHECK(node.post("/api/broadcast/a/events/e", "").status == 202);
+  CHECK(node.post("/api/broadcast/a/events/e?private=1", "not looked at", "").status == 202);
+  CHECK(node.post("/api/broadcast/a/events/" + std::string(300, 'e'), "{}").status == 202);
+  REQUIRE(node.published.size() == 7);
+  CHECK(node.published[0].topic == "realtime:a:b");
+  CHECK(node.published[0].event == "x y");
+  CHECK(node.published[0].payload == R"({"_binary": "1.50"})");
+  CHECK(node.published[0].kind == MessageKind::kUserJson);
+  CHECK(node.published[1].payload == std::string("\0\xff", 2));
+  CHECK(node.published[1].kind == MessageKind::kUserBinary);
+  CHECK(node.published[2].payload.empty());
+  CHECK(node.published[3].payload == R"({"_json":[1]})");
+  CHECK(node.published[4].payload == "{}");
+  CHECK(node.published[5].payload == "{}");
+}
+
+TEST_CASE("a single broadcast that cannot be sent says why") {
+  Node node;
+  node.record.limits.payload_kb_max = 1;
+  const auto post = [&](const std::string& target, std::string body = "{}", std::string type = "application/json") {
+    return node.post(target, std::move(body), std::move(type));
+  };
+  CHECK(post("/api/broadcast/a/events/e", "{}", "application/ld+json").body ==
+        R"({"error":"Unsupported Media Type. Use application/json or application/octet-stream"})");
+  CHECK(post("/api/broadcast/%20/events/e").body == R"({"errors":{"topic":["can't be blank"]}})");
+  CHECK(post("/api/broadcast/a/events/%20").body == R"({"errors":{"event":["can't be blank"]}})");
+  for (const char* broken : {"%zz", "%ff", "%ed%a0%80"}) {  // no sequence, no UTF-8
+    CHECK(post(std::string("/api/broadcast/a/events/") + broken).status == 400);
+    CHECK(post(std::string("/api/broadcast/") + broken + "/events/e").status == 400);
+  }
+  const auto large = R"({"errors":{"payload":["Payload size exceeds tenant limit"]}})";
+  CHECK(post("/api/broadcast/a/events/e", "{\"x\":\"" + std::string(1'500, 'x') + "\"}").body == large);
+  CHECK(post("/api/broadcast/a/events/e", std::string(1'495, 'x'), "application/octet-stream").body == large);
+  CHECK(post("/api/broadcast/a/events/e", std::string(1'494, 'x'), "application/octet-stream").status == 202);
+  CHECK(post("/api/broadcast/a/events/e?private=true").body == R"({"message":"Tenant database unavailable"})");
+  CHECK(post("/api/broadcast/a/events/e?private=true&private=no").status == 202);
+  node.event_rate = static_cast<double>(node.record.limits.events_per_second_max);
+  CHECK(post("/api/broadcast/a/events/e").body == R"({"message":"You have exceeded your rate limit"})");
+  CHECK(post("/api/broadcast/a/events/e?private=true").status == 429);
+  CHECK(node.published.size() == 2);
+}
+
+}  // namespace
+}  // namespace rt::rest

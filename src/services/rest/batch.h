@@ -1,0 +1,36 @@
+// The messages of `POST /api/broadcast` (http-api.md 5).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "model/topic.h"
+
+namespace rt::rest {
+
+struct BatchMessage {
+  std::string topic;  // without `realtime:`
+  std::string event;
+  std::string_view payload;  // JSON source text, a part of the body
+  std::optional<std::string> id;
+  Privacy privacy = Privacy::kPublic;
+};
+
+// What a broadcast with this payload measures against the limit, and the largest that the limit allows (13).
+std::uint64_t measured_size(std::string_view walked_payload);
+std::uint64_t size_max(std::int64_t payload_kb_max);
+
+// `body` is one walked JSON value. The error is the JSON text of the body that says what is wrong with each message.
+Result<std::vector<BatchMessage>, std::string> read_batch(std::string_view body, std::int64_t payload_kb_max);
+
+// The payload that subscribers get.
+std::string delivered_payload(const BatchMessage& message);
+
+// Nothing but white space.
+bool is_blank(std::string_view text);
+
+}  // namespace rt::rest

@@ -1,0 +1,26 @@
+#include "services/rest/body.h"
+
+#include "protocol/json/walker.h"
+
+namespace rt::rest {
+
+std::string media_type(const http::Request& request) {
+  std::string_view value = request.header("content-type").value_or("");
+  value = value.substr(0, value.find(';'));
+  while (value.ends_with(' ') || value.ends_with('\t')) value.remove_suffix(1);
+  return http::ascii_lower(value);
+}
+
+Result<Body, int> read_body(const http::Request& request) {
+  const std::string type = media_type(request);
+  if (type.empty()) return Body{};
+  if (type == "application/octet-stream") return Body{.kind = BodyKind::kBytes};
+  if (type != "application/json" && !(type.starts_with("application/") && type.ends_with("+json")))
+    return tl::make_unexpected(415);
+  if (request.body.empty()) return Body{.kind = BodyKind::kJson, .json = "{}"};
+  const auto document = json::walk_document(request.body);
+  if (!document) return tl::make_unexpected(400);
+  return Body{.kind = BodyKind::kJson, .json = document->text};
+}
+
+}  // namespace rt::rest

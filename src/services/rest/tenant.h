@@ -1,0 +1,37 @@
+// What the REST API needs of a tenant, in its own words. Bound to the worker that has the request.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "base/result.h"
+#include "model/message.h"
+#include "model/tenant.h"
+#include "model/token.h"
+
+namespace rt::rest {
+
+class Tenant {
+ public:
+  virtual ~Tenant() = default;
+
+  virtual const TenantRecord& record() const = 0;
+  virtual Result<TokenRef, TokenFault> verify(std::string_view token) = 0;
+
+  // Averages of the last minute, as of their last tick.
+  virtual void count_request() = 0;
+  virtual double requests_per_second() = 0;
+  virtual double events_per_second() = 0;
+
+  // A line about the tenant, with a code of the register.
+  virtual void log_error(std::string_view code, std::string_view text) = 0;
+
+  // `message` without tenant and hash. Counts as an event.
+  virtual void publish(Message message) = 0;
+};
+
+// The tenant of a host; null: there is none.
+using FindTenant = std::function<std::unique_ptr<Tenant>(std::string_view host)>;
+
+}  // namespace rt::rest
