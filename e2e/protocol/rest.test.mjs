@@ -36,7 +36,7 @@ async function subscribers(topic, options) {
 }
 
 suite('the batch', () => {
-  test('reaches every subscriber of its topics once and in order, as text on both versions', async () => {
+  test('reaches every subscriber of its topics once and in order, as text on both versions, with its id [P-136] [P-137]', async () => {
     const [one, two] = [newTopic(), newTopic()];
     const clients = await subscribers(one);
     const others = await subscribers(two);
@@ -113,6 +113,18 @@ suite('a single broadcast', () => {
     const [, v2] = await subscribers(topic);
     assert.equal((await post(singlePath(topic, 'ä b'), { body: '{}' })).status, 202);
     assert.equal((await v2.next()).topic, `realtime:${topic}`);
+  });
+
+  test('with an event name too long for a binary frame costs V2 subscribers that message only [P-058]', async () => {
+    const topic = newTopic();
+    const [v1, v2] = await subscribers(topic);
+    const event = 'e'.repeat(256);
+    assert.equal((await post(singlePath(topic, event), { body: '{}' })).status, 202);
+    assert.equal((await v1.next()).payload.event, event);
+    await v2.expectQuietAndJoined(`realtime:${topic}`);
+    assert.equal((await post(singlePath(topic, 'e'), { body: '{}' })).status, 202);
+    assert.equal((await v2.next()).event, 'e');
+    assert.equal((await v1.next()).payload.event, 'e');
   });
 
   test('to a private topic is refused while no policy can be asked, and a public topic of its name hears nothing', async () => {

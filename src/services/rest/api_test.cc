@@ -44,7 +44,9 @@ struct Node {
     }
     return ask(request);
   }
-  http::Response batch(const std::string& messages) { return post("/api/broadcast", "{\"messages\":" + messages + "}"); }
+  http::Response batch(const std::string& messages) {
+    return post("/api/broadcast", "{\"messages\":" + messages + "}");
+  }
 
   TenantRecord record{.external_id = "acme"};
   double request_rate = 0;
