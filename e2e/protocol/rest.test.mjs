@@ -123,7 +123,7 @@ suite('a single broadcast', () => {
     assert.equal((await v1.next()).payload.event, event);
     await v2.expectQuietAndJoined(`realtime:${topic}`);
     assert.equal((await post(singlePath(topic, 'e'), { body: '{}' })).status, 202);
-    assert.equal((await v2.next()).event, 'e');
+    assert.equal((await v2.next()).userEvent, 'e');
     assert.equal((await v1.next()).payload.event, 'e');
   });
 
