@@ -29,8 +29,8 @@ struct Scenario {
 };
 
 constexpr Scenario kScenarios[] = {
-    {"fanout", fan_out},    {"topics", topics},   {"connections", connections},
-    {"payloads", payloads}, {"workers", workers}, {"hostile", hostile},
+    {"fanout", fan_out},  {"topics", topics}, {"connections", connections}, {"payloads", payloads},
+    {"workers", workers}, {"rest", rest},     {"hostile", hostile},
 };
 
 struct Options {

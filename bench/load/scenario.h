@@ -24,6 +24,7 @@ Result<void> topics(const Bench& bench);
 Result<void> connections(const Bench& bench);
 Result<void> payloads(const Bench& bench);
 Result<void> workers(const Bench& bench);
+Result<void> rest(const Bench& bench);
 Result<void> hostile(const Bench& bench);
 
 }  // namespace rt::load

@@ -27,11 +27,6 @@ constexpr std::size_t kLogBytesShown = 2'000;
 
 constexpr std::string_view kSecret = "load bench tenant secret, long enough for HMAC";
 
-std::string token() {
-  constexpr std::time_t kDay = 24 * 60 * 60;
-  return auth::mint(kSecret, R"({"role":"authenticated","exp":)" + std::to_string(std::time(nullptr) + kDay) + "}");
-}
-
 std::vector<std::string> environment(const ServerConfig& config) {
   std::vector<std::string> env = {
       "SEED_SELF_HOST=true",
@@ -126,6 +121,11 @@ std::string ServerProcess::log() const {
   std::ostringstream text;
   text << std::ifstream(directory_ / "log").rdbuf();
   return text.str();
+}
+
+std::string ServerProcess::token() const {
+  constexpr std::time_t kDay = 24 * 60 * 60;
+  return auth::mint(kSecret, R"({"role":"authenticated","exp":)" + std::to_string(std::time(nullptr) + kDay) + "}");
 }
 
 std::string ServerProcess::handshake(std::string_view more_headers) const {

@@ -41,6 +41,7 @@ class ServerProcess {
   std::chrono::nanoseconds time_to_ready() const { return time_to_ready_; }
   std::string log() const;  // stdout and stderr so far
 
+  std::string token() const;  // a valid one of the tenant
   // A request for a WebSocket with a valid token, on version 2.0.0 of the protocol. `more_headers` are whole lines.
   std::string handshake(std::string_view more_headers = {}) const;
 

@@ -56,4 +56,7 @@ std::vector<std::pair<std::string, std::string>> parse_query(std::string_view qu
 
 std::string ascii_lower(std::string_view text);
 
+// Without the spaces and tabs around it (optional white space, RFC 9110 5.6.3).
+std::string_view trimmed(std::string_view text);
+
 }  // namespace rt::http

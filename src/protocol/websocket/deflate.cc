@@ -20,12 +20,6 @@ constexpr std::size_t kStepBytes = 32 * 1024;                     // inflated be
 
 Bytef* bytes_of(std::string_view text) { return reinterpret_cast<Bytef*>(const_cast<char*>(text.data())); }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // The next element up to `separator`, which is taken too. Separators within quotes do not count.
 std::string_view take_element(std::string_view& text, char separator) {
   bool quoted = false;
@@ -38,7 +32,7 @@ std::string_view take_element(std::string_view& text, char separator) {
   at = std::min(at, text.size());
   const std::string_view element = text.substr(0, at);
   text.remove_prefix(std::min(at + 1, text.size()));
-  return trimmed(element);
+  return http::trimmed(element);
 }
 
 struct Parameter {
@@ -49,10 +43,10 @@ struct Parameter {
 Parameter parse_parameter(std::string_view text) {
   const std::size_t equals = text.find('=');
   if (equals == std::string_view::npos) return {http::ascii_lower(text), std::nullopt};
-  std::string_view value = trimmed(text.substr(equals + 1));
+  std::string_view value = http::trimmed(text.substr(equals + 1));
   // Only digits have a meaning here, so an escape within quotes makes a value that is refused.
   if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
-  return {http::ascii_lower(trimmed(text.substr(0, equals))), std::string(value)};
+  return {http::ascii_lower(http::trimmed(text.substr(0, equals))), std::string(value)};
 }
 
 // 8 to 15, written without a leading zero (7.1.2).

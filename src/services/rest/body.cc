@@ -5,10 +5,8 @@
 namespace rt::rest {
 
 std::string media_type(const http::Request& request) {
-  std::string_view value = request.header("content-type").value_or("");
-  value = value.substr(0, value.find(';'));
-  while (value.ends_with(' ') || value.ends_with('\t')) value.remove_suffix(1);
-  return http::ascii_lower(value);
+  const std::string_view value = request.header("content-type").value_or("");
+  return http::ascii_lower(http::trimmed(value.substr(0, value.find(';'))));
 }
 
 Result<Body, int> read_body(const http::Request& request) {

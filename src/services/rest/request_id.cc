@@ -13,12 +13,6 @@ constexpr std::size_t kBaggageBytesMin = 10;
 constexpr std::size_t kHeaderBytesMin = 20;
 constexpr std::size_t kBytesMax = 200;
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // Takes the text before the next `separator`.
 std::string_view take(std::string_view& rest, char separator) {
   const std::size_t end = std::min(rest.find(separator), rest.size());
@@ -35,8 +29,8 @@ std::optional<std::string> from_baggage(std::string_view baggage, std::string_vi
   while (!baggage.empty()) {
     std::string_view entry = take(baggage, ',');
     std::string_view pair = take(entry, ';');  // what follows are properties
-    if (trimmed(take(pair, '=')) != key) continue;
-    auto id = percent_decode(trimmed(pair));
+    if (http::trimmed(take(pair, '=')) != key) continue;
+    auto id = percent_decode(http::trimmed(pair));
     if (id && id->size() >= kBaggageBytesMin && id->size() <= kBytesMax && is_printable(*id)) return id;
     return std::nullopt;
   }
