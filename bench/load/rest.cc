@@ -65,7 +65,7 @@ Result<void> rest(const Bench& bench) {
   for (int run = 0; run < bench.runs; ++run) {
     deliveries.count = 0;
     if (const auto ran = measure(*load, **server, post, 202, posts); !ran) return ran;
-    const auto arrived = bench.loop.run_until([&] { return deliveries.count >= kRequests; }, "what was posted");
+    auto arrived = bench.loop.run_until([&] { return deliveries.count >= kRequests; }, "what was posted");
     if (!arrived) return arrived;
     if (const auto ran =
             measure(*load, **server, "GET /healthcheck HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 200, healthchecks);

@@ -1,5 +1,9 @@
 // What a tenant's record forbids. tenants.md 8, protocol.md 4
 import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, test } from 'node:test';
 import { request, upgradeHeaders } from '../harness/http.mjs';
 import { bothVersions, connect } from '../harness/phoenix.mjs';
@@ -33,4 +37,50 @@ bothVersions('a tenant that allows private channels only refuses public ones, wh
     const refused = await client.tryJoin('realtime:public', payload);
     assert.deepEqual(refused.payload, { status: 'error', response: { reason: 'PrivateOnly: This project only allows private channels' } });
   }
+});
+
+test('secrets lie encrypted in the store, old and current format side by side, and a wrong key costs its tenants only', async (t) => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'realtime-e2e-'));
+  t.after(() => rm(dataDir, { recursive: true, force: true }));
+  const GCM = { DB_ENC_KEY_GCM: 'k'.repeat(32), DB_ENC_WRITE_GCM: 'true' };
+  const withServer = async (options, body) => {
+    const one = await startServer({ dataDir, ...options });
+    try {
+      await body(one);
+    } finally {
+      assert.equal(await one.stop(), 0);
+    }
+  };
+  const opens = async (one, tenant, secret) =>
+    (await request(one, {
+      path: socketPath(one).replace(/apikey=[^&]*/, `apikey=${one.token({}, { secret })}`),
+      headers: { ...upgradeHeaders(), Host: `${tenant}.rt.example.test` },
+    })).status;
+
+  await withServer({ tenant: 'old', env: { API_JWT_SECRET: 'the secret of old' } }, async (one) => {
+    assert.equal(await opens(one, 'old', 'the secret of old'), 101);
+  });
+  await withServer({ tenant: 'new', env: { API_JWT_SECRET: 'the secret of new', ...GCM } }, async (one) => {
+    assert.equal(await opens(one, 'old', 'the secret of old'), 101);
+    assert.equal(await opens(one, 'new', 'the secret of new'), 101);
+  });
+  const store = new DatabaseSync(join(dataDir, 'control.sqlite'));
+  const stored = Object.fromEntries(store.prepare('SELECT external_id, jwt_secret FROM tenants').all().map((row) => [row.external_id, row.jwt_secret]));
+  store.close();
+  assert.match(stored.new, /^g1:/);
+  assert.match(stored.old, /^[A-Za-z0-9+/]+=*$/);
+  assert.ok(!(await readFile(join(dataDir, 'control.sqlite'))).includes('the secret of'));
+
+  await withServer({ tenant: 'third', env: { ...GCM, DB_ENC_KEY_GCM: 'x'.repeat(32) } }, async (one) => {
+    assert.equal(await opens(one, 'new', 'the secret of new'), 401);
+    assert.equal(await opens(one, 'old', 'the secret of old'), 101);
+    assert.match(one.log, /the jwt_secret of tenant new: it was encrypted with another key than DB_ENC_KEY_GCM/);
+    assert.ok(!one.log.includes(stored.new));
+  });
+});
+
+test('without its key the current format is not written, which is said once', async () => {
+  const one = await startServer({ env: { DB_ENC_WRITE_GCM: 'true' } });
+  assert.equal(one.log.split('\n').filter((line) => line.includes('DB_ENC_KEY_GCM')).length, 1);
+  assert.equal(await one.stop(), 0);
 });

@@ -25,13 +25,34 @@ std::string encode(std::string_view bytes, std::string_view alphabet) {
   return text;
 }
 
-constexpr auto kUrlSafeValues = [] {
-  std::array<std::int8_t, 256> values{};
+using Values = std::array<std::int8_t, 256>;  // -1: not of the alphabet
+
+constexpr Values values_of(std::string_view alphabet) {
+  Values values{};
   values.fill(-1);
-  for (std::size_t i = 0; i < kUrlSafe.size(); ++i)
-    values[static_cast<unsigned char>(kUrlSafe[i])] = static_cast<std::int8_t>(i);
+  for (std::size_t i = 0; i < alphabet.size(); ++i)
+    values[static_cast<unsigned char>(alphabet[i])] = static_cast<std::int8_t>(i);
   return values;
-}();
+}
+
+std::optional<std::string> decode(std::string_view text, const Values& values) {
+  if (text.size() % 4 == 1) return std::nullopt;
+  std::string bytes;
+  bytes.reserve(text.size() * 3 / 4);
+  std::uint32_t bits = 0;
+  int have = 0;
+  for (const unsigned char c : text) {
+    const int value = values[c];
+    if (value < 0) return std::nullopt;
+    bits = bits << 6 | static_cast<std::uint32_t>(value);
+    have += 6;
+    if (have >= 8) {
+      have -= 8;
+      bytes += static_cast<char>(bits >> have & 255);
+    }
+  }
+  return bytes;
+}
 
 }  // namespace
 
@@ -44,21 +65,16 @@ std::string base64_encode(std::string_view bytes) {
 std::string base64url_encode(std::string_view bytes) { return encode(bytes, kUrlSafe); }
 
 std::optional<std::string> base64url_decode(std::string_view text) {
-  if (text.size() % 4 == 1) return std::nullopt;
-  std::string bytes;
-  bytes.reserve(text.size() * 3 / 4);
-  std::uint32_t bits = 0;
-  int have = 0;
-  for (const unsigned char c : text) {
-    const int value = kUrlSafeValues[c];
-    if (value < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    have += 6;
-    if (have >= 8) {
-      have -= 8;
-      bytes += static_cast<char>(bits >> have & 255);
-    }
-  }
+  static constexpr Values kValues = values_of(kUrlSafe);
+  return decode(text, kValues);
+}
+
+std::optional<std::string> base64_decode(std::string_view text) {
+  static constexpr Values kValues = values_of(kStandard);
+  std::string_view digits = text;
+  while (digits.ends_with('=')) digits.remove_suffix(1);
+  auto bytes = decode(digits, kValues);
+  if (!bytes || base64_encode(*bytes) != text) return std::nullopt;
   return bytes;
 }
 

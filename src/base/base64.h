@@ -14,4 +14,7 @@ std::string base64url_encode(std::string_view bytes);
 // are ignored, as most decoders do.
 std::optional<std::string> base64url_decode(std::string_view text);
 
+// Standard and padded. nullopt: a foreign character, a wrong length or padding, or stray bits in the last character.
+std::optional<std::string> base64_decode(std::string_view text);
+
 }  // namespace rt

@@ -14,7 +14,16 @@ TEST_CASE("base64 matches the examples of RFC 4648 and decodes what it encodes")
   std::string bytes;
   for (int i = 0; i < 300; ++i) {
     CHECK(base64url_decode(base64url_encode(bytes)) == bytes);
+    CHECK(base64_decode(base64_encode(bytes)) == bytes);
     bytes += static_cast<char>(i * 7);
+  }
+}
+
+TEST_CASE("base64 has exactly one text for some bytes") {
+  CHECK(base64_decode("Zm8=") == "fo");
+  for (const char* text : {"Zm8", "Zm8==", "Zm9=", "Zg=", "Z===", "====", "=", "Zm8=Zm8=", "-_8=", "Zm 8"}) {
+    CAPTURE(text);
+    CHECK(!base64_decode(text));
   }
 }
 

@@ -16,7 +16,7 @@ constexpr std::string_view kTexts[] = {
     // control database
     "DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "DB_AFTER_CONNECT_QUERY", "DB_SSL_CA_CERT",
     "DB_REPLICA_HOST", "DB_HOST_REPLICA_FRA", "DB_HOST_REPLICA_IAD", "DB_HOST_REPLICA_SIN", "DB_HOST_REPLICA_SJC",
-    "DB_MASTER_REGION", "DB_ENC_KEY",
+    "DB_MASTER_REGION",
     // authentication
     "API_JWT_SECRET_NEXT", "API_TOKEN_BLOCKLIST", "DASHBOARD_AUTH", "DASHBOARD_USER", "DASHBOARD_PASSWORD",
     "CF_TEAM_DOMAIN",
@@ -52,7 +52,6 @@ constexpr std::string_view kIntegers[] = {
     "METRICS_PUSHER_INTERVAL_MS", "METRICS_PUSHER_TIMEOUT_MS"};
 
 constexpr std::string_view kBooleans[] = {"DB_SSL",
-                                          "DB_ENC_WRITE_GCM",
                                           "RUN_JANITOR",
                                           "JANITOR_SCHEDULE_RANDOMIZE",
                                           "GEN_RPC_IPV6_ONLY",
@@ -82,12 +81,6 @@ Result<void> check_ip_version(const Given& given) {
 Result<void> check_slot_mode(const Given& given) {
   if (given.text == "auto" || given.text == "durable" || given.text == "temporary") return {};
   return fail(given.source + " expected auto, durable or temporary, got \"" + given.text + "\"");
-}
-
-Result<void> check_gcm_key(const Given& given) {
-  if (given.text.size() == 32) return {};
-  return fail(given.source + " expected a key of 32 bytes, got " + std::to_string(given.text.size()) +
-              " bytes: `openssl rand -hex 16` makes one");
 }
 
 Result<void> check_socket_ip(const Given& given) {
@@ -126,13 +119,9 @@ struct Special {
 };
 
 constexpr Special kSpecial[] = {
-    {"DB_IP_VERSION", check_ip_version},
-    {"DB_ENC_KEY_GCM", check_gcm_key},
-    {"SLOT_MODE", check_slot_mode},
-    {"REGION_MAPPING", check_region_mapping},
-    {"GEN_RPC_SOCKET_IP", check_socket_ip},
-    {"GEN_RPC_COMPRESS", check_compression},
-    {"METRICS_PUSHER_EXTRA_LABELS", check_labels},
+    {"DB_IP_VERSION", check_ip_version},      {"SLOT_MODE", check_slot_mode},
+    {"REGION_MAPPING", check_region_mapping}, {"GEN_RPC_SOCKET_IP", check_socket_ip},
+    {"GEN_RPC_COMPRESS", check_compression},  {"METRICS_PUSHER_EXTRA_LABELS", check_labels},
 };
 
 class Checker {

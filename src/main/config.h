@@ -68,6 +68,9 @@ struct Config {
   std::optional<std::string> api_jwt_secret;      // given or, after resolve_secrets(), made
   std::optional<std::string> metrics_jwt_secret;  // likewise
   std::optional<std::string> api_jwt_jwks;        // JSON text
+  std::optional<std::string> db_enc_key;          // 16 bytes, given or made
+  std::optional<std::string> db_enc_key_gcm;      // 32 bytes
+  bool db_enc_write_gcm = false;
   std::vector<std::string> metrics_token_blocklist;
   std::vector<ClaimExpectation> claim_validators;
   bool seed_self_host = false;

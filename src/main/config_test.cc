@@ -112,7 +112,6 @@ const std::vector<std::string> kIntegers = {"PORT",
 
 const std::vector<std::string> kBooleans = {"DISABLE_HEALTHCHECK_LOGGING",
                                             "DB_SSL",
-                                            "DB_ENC_WRITE_GCM",
                                             "RUN_JANITOR",
                                             "JANITOR_SCHEDULE_RANDOMIZE",
                                             "GEN_RPC_IPV6_ONLY",

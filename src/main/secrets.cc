@@ -9,10 +9,12 @@
 #include <cstring>
 #include <filesystem>
 
+#include "domain/tenants/encryption.h"
+
 namespace rt::app {
 namespace {
 
-constexpr std::size_t kSecretBytes = 32;  // twice as many hex digits
+constexpr std::size_t kSecretDigits = 64;
 constexpr std::size_t kFileBytesMax = 4096;
 
 class File {
@@ -53,9 +55,10 @@ Result<void> sync_directory(const std::string& path) {
   return {};
 }
 
-Result<std::string> make_secret(const std::string& data_dir, const SecretName& name, Random& random) {
+Result<std::string> make_secret(const std::string& data_dir, const SecretName& name, std::size_t hex_digits,
+                                Random& random) {
   const std::string path = path_of(data_dir, name);
-  std::string secret = random.hex(kSecretBytes);
+  std::string secret = random.hex(hex_digits / 2);
   const File file(path, O_WRONLY | O_CREAT | O_EXCL);
   if (!file.is_open()) return failed("making the secret", path);
   if (!write_and_sync(file.fd(), secret)) {
@@ -67,7 +70,8 @@ Result<std::string> make_secret(const std::string& data_dir, const SecretName& n
   return secret;
 }
 
-Result<void> resolve(std::optional<std::string>& secret, const SecretName& name, const Config& config, Random& random) {
+Result<void> resolve(std::optional<std::string>& secret, const SecretName& name, const Config& config, Random& random,
+                     std::size_t hex_digits = kSecretDigits) {
   const std::string variable = name.variable;
   if (secret) {
     if (!secret->empty()) return {};
@@ -82,7 +86,7 @@ Result<void> resolve(std::optional<std::string>& secret, const SecretName& name,
     secret = std::move(**kept);
     return {};
   }
-  auto made = make_secret(config.data_dir, name, random);
+  auto made = make_secret(config.data_dir, name, hex_digits, random);
   if (!made) return fail(made.error().message);
   secret = std::move(*made);
   return {};
@@ -128,7 +132,14 @@ Result<std::optional<std::string>> read_secret(const std::string& data_dir, cons
 Result<void> resolve_secrets(Config& config, Random& random) {
   if (const auto made = make_data_directory(config.data_dir); !made) return made;
   if (const auto done = resolve(config.api_jwt_secret, kApiJwtSecret, config, random); !done) return done;
-  return resolve(config.metrics_jwt_secret, kMetricsJwtSecret, config, random);
+  if (const auto done = resolve(config.metrics_jwt_secret, kMetricsJwtSecret, config, random); !done) return done;
+  if (const auto done = resolve(config.db_enc_key, kDbEncKey, config, random, tenants::Encryption::kLegacyKeyBytes);
+      !done)
+    return done;
+  if (config.db_enc_key->size() == tenants::Encryption::kLegacyKeyBytes) return {};
+  return fail("the key in " + path_of(config.data_dir, kDbEncKey) + " has " +
+              std::to_string(config.db_enc_key->size()) +
+              " bytes and not 16: bring the file back that was there, or set DB_ENC_KEY");
 }
 
 }  // namespace rt::app

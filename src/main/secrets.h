@@ -20,6 +20,7 @@ struct SecretName {
   const char* file;
 };
 inline constexpr SecretName kApiJwtSecret{"API_JWT_SECRET", "api_jwt_secret"};
+inline constexpr SecretName kDbEncKey{"DB_ENC_KEY", "db_enc_key"};
 inline constexpr SecretName kMetricsJwtSecret{"METRICS_JWT_SECRET", "metrics_jwt_secret"};
 
 // nullopt: no server has made it yet.

@@ -55,12 +55,18 @@ Result<void> raise_open_files(const Config& config) {
   return {};
 }
 
+tenants::Encryption encryption(const Config& config) {
+  using Format = tenants::Encryption::Format;
+  const bool writes_current = config.db_enc_write_gcm && config.db_enc_key_gcm;
+  return {*config.db_enc_key, config.db_enc_key_gcm, writes_current ? Format::kCurrent : Format::kLegacy};
+}
+
 TenantRecord seeded_tenant(const Config& config, Random& random) {
   TenantRecord tenant;
   tenant.id = random.uuid();
   tenant.external_id = config.self_host_tenant_name;
   tenant.name = config.self_host_tenant_name;
-  tenant.jwt_secret = *config.api_jwt_secret;
+  tenant.jwt_secret = encryption(config).encrypt(*config.api_jwt_secret, random);
   tenant.jwt_jwks = config.api_jwt_jwks;
   tenant.limits = config.new_tenant_limits;
   return tenant;
@@ -73,7 +79,7 @@ Result<std::unique_ptr<tenancy::Directory>> load_tenants(const Config& config, R
     if (const auto ok = (*store)->upsert_tenant(seeded_tenant(config, random)); !ok)
       return fail(ok.error(), "seeding the tenant");
   }
-  return tenancy::Directory::load(**store);
+  return tenancy::Directory::load(**store, encryption(config));
 }
 
 net::WorkerConfig worker_config(const Config& config) {
@@ -268,6 +274,8 @@ int serve(Config config) {
   if (!lock) return failed(lock.error());
   if (const auto ok = raise_open_files(config); !ok) return failed(ok.error());
   for (const std::string& warning : config.warnings) (*log)->warning(warning);
+  if (config.db_enc_write_gcm && !config.db_enc_key_gcm)
+    (*log)->warning("DB_ENC_WRITE_GCM is set and DB_ENC_KEY_GCM is not: secrets are written in the old format");
   auto directory = load_tenants(config, random);
   if (!directory) return failed(directory.error());
   for (const std::string& complaint : (*directory)->complaints()) (*log)->warning(complaint);

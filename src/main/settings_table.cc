@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "domain/tenants/encryption.h"
 #include "protocol/json/value.h"
 
 namespace rt::app {
@@ -95,6 +96,21 @@ Target open_files() {
             return {};
           },
           [](const Config&) { return std::string(); }};
+}
+
+// The error tells the length, never the key.
+Target key_of(std::optional<std::string> Config::* member, std::size_t bytes) {
+  Target target = secret(member);
+  target.parse = [=](Config& config, const Given& given) -> Result<void> {
+    if (given.text.size() != bytes) {
+      return fail(given.source + " expected a key of " + std::to_string(bytes) + " bytes, got " +
+                  std::to_string(given.text.size()) + " bytes: `openssl rand -hex " + std::to_string(bytes / 2) +
+                  "` makes one");
+    }
+    config.*member = given.text;
+    return {};
+  };
+  return target;
 }
 
 Target jwks() {
@@ -238,6 +254,12 @@ std::vector<Setting> secret_settings() {
        "secret of the seeded tenant's tokens; unset: made at first start"},
       {"API_JWT_JWKS", "", jwks(),
        "{\"keys\":[...]}, the keys of the seeded tenant: RSA, EC, OKP and oct, each with a kid"},
+      {"DB_ENC_KEY", "", key_of(&Config::db_enc_key, tenants::Encryption::kLegacyKeyBytes),
+       "16 bytes that encrypt secrets in the control store, in the old format; unset: made at first start"},
+      {"DB_ENC_KEY_GCM", "", key_of(&Config::db_enc_key_gcm, tenants::Encryption::kKeyBytes),
+       "32 bytes that encrypt secrets in the control store, in the current format"},
+      {"DB_ENC_WRITE_GCM", "", boolean(&Config::db_enc_write_gcm),
+       "write in the current format; both are read wherever there is a key"},
       {"METRICS_JWT_SECRET", "", secret(&Config::metrics_jwt_secret),
        "secret of tokens for /metrics; unset: made at first start"},
       {"METRICS_TOKEN_BLOCKLIST", "", blocklist(&Config::metrics_token_blocklist),

@@ -26,7 +26,8 @@ struct TenantRecord {
   std::string id;           // UUID text
   std::string external_id;  // the name by which hosts select it
   std::string name;
-  std::string jwt_secret;               // plain text, for HS256, HS384 and HS512; never logged; empty: there is none
+  // For HS256, HS384 and HS512; never logged; empty: there is none. Encrypted on its way from and to a store.
+  std::string jwt_secret;
   std::optional<std::string> jwt_jwks;  // JSON text `{"keys":[...]}`
   // `jwt_jwks` as it was read, once, when the record was loaded; null: there is none, or it is none.
   std::shared_ptr<const auth::KeySet> keys;

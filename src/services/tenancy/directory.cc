@@ -6,17 +6,30 @@
 
 namespace rt::tenancy {
 
-Result<std::unique_ptr<Directory>> Directory::load(store::ControlStore& store) {
+Result<std::unique_ptr<Directory>> Directory::load(store::ControlStore& store, const tenants::Encryption& encryption) {
   auto records = store.load_tenants();
   if (!records) return fail(records.error(), "loading the tenants");
   auto directory = std::unique_ptr<Directory>(new Directory());
   for (TenantRecord& record : *records) {
+    directory->decrypt(record, encryption);
     directory->read_keys(record);
     auto tenant = std::make_shared<const TenantRecord>(std::move(record));
     const std::string_view name = tenant->external_id;
     directory->tenants_.emplace(name, std::move(tenant));
   }
   return directory;
+}
+
+// A tenant whose secret cannot be read may still have keys, and others have nothing to do with it.
+void Directory::decrypt(TenantRecord& record, const tenants::Encryption& encryption) {
+  if (record.jwt_secret.empty()) return;
+  auto plain = encryption.decrypt(record.jwt_secret);
+  record.jwt_secret.clear();
+  if (plain) {
+    record.jwt_secret = *std::move(plain);
+  } else {
+    complaints_.push_back("the jwt_secret of tenant " + record.external_id + ": " + plain.error().message);
+  }
 }
 
 // A tenant whose keys are no good can still use its secret, so nothing here keeps it from being loaded.

@@ -14,6 +14,22 @@ struct FakeStore final : store::ControlStore {
   Result<void> upsert_tenant(const TenantRecord&) override { return {}; }
 };
 
+const tenants::Encryption kEncryption("1234567890123456", std::nullopt, tenants::Encryption::Format::kLegacy);
+
+TEST_CASE("a secret is decrypted when it is read, and one that cannot be costs its own tenant only") {
+  FakeStore store;
+  store.tenants = {{.external_id = "good", .jwt_secret = "v1QVng3N+pZd/0AEObABwg=="},
+                   {.external_id = "none"},
+                   {.external_id = "plain", .jwt_secret = "a secret that nobody encrypted"}};
+  const auto directory = Directory::load(store, kEncryption);
+  REQUIRE(directory);
+  CHECK((*directory)->find("good")->jwt_secret == "postgres");
+  CHECK((*directory)->find("none")->jwt_secret.empty());
+  CHECK((*directory)->find("plain")->jwt_secret.empty());
+  REQUIRE((*directory)->complaints().size() == 1);
+  CHECK((*directory)->complaints()[0] == "the jwt_secret of tenant plain: it is not an encrypted value");
+}
+
 TEST_CASE("the keys of a tenant are read with its record, and complained about where they are no good") {
   FakeStore store;
   store.tenants = {
@@ -22,7 +38,7 @@ TEST_CASE("the keys of a tenant are read with its record, and complained about w
       {.external_id = "bad", .jwt_jwks = R"({"keys":[{"kid":"k","kty":"RSA"}]})"},
       {.external_id = "broken", .jwt_jwks = "[]"},
   };
-  const auto directory = Directory::load(store);
+  const auto directory = Directory::load(store, kEncryption);
   REQUIRE(directory);
   CHECK((*directory)->size() == 4);
   CHECK((*directory)->find("keyless")->keys == nullptr);
