@@ -84,3 +84,48 @@ test('without its key the current format is not written, which is said once', as
   assert.equal(one.log.split('\n').filter((line) => line.includes('DB_ENC_KEY_GCM')).length, 1);
   assert.equal(await one.stop(), 0);
 });
+
+test('operators see their tenants, and nobody else does', async () => {
+  const asked = async (path, { token = server.token(), headers = {} } = {}) => {
+    const answer = await request(server, { path, headers: { ...(token && { Authorization: `Bearer ${token}` }), ...headers } });
+    return { ...answer, json: answer.body && JSON.parse(answer.body) };
+  };
+  const list = await asked('/api/tenants');
+  assert.equal(list.status, 200);
+  assert.deepEqual(list.json.data.map((tenant) => tenant.external_id), ['dev', 'secretive', 'suspended']);
+  const { json } = await asked('/api/tenants/secretive');
+  assert.equal(json.data.private_only, true);
+  assert.match(json.data.id, /^[0-9a-f-]{36}$/);
+  assert.match(json.data.inserted_at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/);
+  assert.ok(!list.body.includes(server.secret) && !list.body.includes('jwt'));
+  assert.deepEqual((await asked('/api/tenants/nobody')).json, { message: 'not found' });
+
+  const member = await connect(server);
+  await member.join('realtime:a');
+  const { data } = (await asked('/api/tenants/dev/health')).json;
+  assert.deepEqual(data, { healthy: true, db_connected: false, replication_connected: false, connected_cluster: 1, region: null, node: data.node });
+  const probe = await fetch(`${server.url}/api/tenants/dev/health`, { method: 'HEAD', headers: { Authorization: `Bearer ${server.token()}` } });
+  assert.deepEqual([probe.status, await probe.text()], [200, '']);
+  member.socket.terminate();
+
+  const metricsToken = server.token({}, { secret: server.metricsSecret });
+  for (const refused of [{ token: null }, { token: metricsToken }, { token: null, headers: { Authorization: `bearer ${server.token()}` } }]) {
+    for (const path of ['/api/tenants', '/api/tenants/dev', '/api/tenants/nobody', '/api/tenants/dev/health']) {
+      const answer = await asked(path, refused);
+      assert.deepEqual([answer.status, answer.body], [403, '']);
+    }
+  }
+});
+
+test('operators change their secret without a gap, and a token that got lost is shut out', async () => {
+  const NEXT = 'the next secret of operators';
+  const lost = server.token({ name: 'lost' });
+  const one = await startServer({ env: { API_JWT_SECRET_NEXT: NEXT, API_TOKEN_BLOCKLIST: `x, ${lost}` } });
+  const status = async (token) => (await request(one, { path: '/api/tenants', headers: { Authorization: `Bearer ${token}` } })).status;
+  assert.equal(await status(one.token()), 200);
+  assert.equal(await status(one.token({}, { secret: NEXT })), 200);
+  assert.equal(await status(one.token({}, { secret: 'another' })), 403);
+  assert.equal(await status(lost), 403);
+  assert.equal(await status(lost.replace('.', '%2E')), 403);
+  assert.equal(await one.stop(), 0);
+});

@@ -71,6 +71,8 @@ struct Config {
   std::optional<std::string> db_enc_key;          // 16 bytes, given or made
   std::optional<std::string> db_enc_key_gcm;      // 32 bytes
   bool db_enc_write_gcm = false;
+  std::optional<std::string> api_jwt_secret_next;  // operators' tokens may be signed with it too
+  std::vector<std::string> api_token_blocklist;
   std::vector<std::string> metrics_token_blocklist;
   std::vector<ClaimExpectation> claim_validators;
   bool seed_self_host = false;

@@ -53,15 +53,22 @@ http::Response Routes::answer(net::Worker& worker, const http::Request& request)
       return obstacles.empty() ? http::Response::text(200, "ok") : http::Response::text(503, obstacles);
     }
   }
+  if (path == "/api/tenants" || path.starts_with("/api/tenants/")) {
+    if (!is_operator(request, config_.admin)) return {.status = 403};
+    if (auto view = ops::view_tenants(request, config_.tenants)) return *std::move(view);
+  }
   realtime::Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
   if (auto answer = rest::answer(request, rest_tenants(shard))) return *std::move(answer);
   return http::Response::json(404, "\"Not Found\"");
 }
 
 http::Response Routes::metrics(const http::Request& request) {
-  if (!ops::has_operator_token(request, config_.metrics, node_.config.claim_validators, clock_.unix_seconds()))
-    return {.status = 403};
+  if (!is_operator(request, config_.metrics)) return {.status = 403};
   return {200, {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}}, scrape_()};
+}
+
+bool Routes::is_operator(const http::Request& request, const ops::OperatorTokens& tokens) const {
+  return ops::has_operator_token(request, tokens, node_.config.claim_validators, clock_.unix_seconds());
 }
 
 }  // namespace rt::app

@@ -11,6 +11,7 @@
 #include "io/net/worker.h"
 #include "services/ops/echo.h"
 #include "services/ops/operator_token.h"
+#include "services/ops/tenant_views.h"
 #include "services/realtime/node.h"
 #include "services/realtime/socket_endpoint.h"
 
@@ -18,6 +19,8 @@ namespace rt::app {
 
 struct RoutesConfig {
   ops::OperatorTokens metrics;
+  ops::OperatorTokens admin;
+  ops::TenantSource tenants;
   std::string request_id_baggage_key;
   bool debug_echo = false;
 };
@@ -41,6 +44,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
  private:
   http::Response answer(net::Worker& worker, const http::Request& request);
   http::Response metrics(const http::Request& request);
+  bool is_operator(const http::Request& request, const ops::OperatorTokens& tokens) const;
 
   const RoutesConfig config_;
   realtime::Node& node_;

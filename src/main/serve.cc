@@ -61,6 +61,12 @@ tenants::Encryption encryption(const Config& config) {
   return {*config.db_enc_key, config.db_enc_key_gcm, writes_current ? Format::kCurrent : Format::kLegacy};
 }
 
+std::vector<std::string> admin_secrets(const Config& config) {
+  std::vector<std::string> secrets = {*config.api_jwt_secret};
+  if (config.api_jwt_secret_next) secrets.push_back(*config.api_jwt_secret_next);
+  return secrets;
+}
+
 TenantRecord seeded_tenant(const Config& config, Random& random) {
   TenantRecord tenant;
   tenant.id = random.uuid();
@@ -290,7 +296,13 @@ int serve(Config config) {
                   .region = config.region,
                   .log = log->get()};
   const auto obstacles = [&node] { return node.draining.load() ? std::string("draining\n") : std::string(); };
-  Routes routes({.metrics = {*config.metrics_jwt_secret, config.metrics_token_blocklist},
+  Routes routes({.metrics = {{*config.metrics_jwt_secret}, config.metrics_token_blocklist},
+                 .admin = {admin_secrets(config), config.api_token_blocklist},
+                 .tenants = {.all = [&directory] { return (*directory)->all(); },
+                             .find = [&directory](std::string_view name) { return (*directory)->find(name); },
+                             .connected_users = [&tenants](std::string_view name) { return tenants.users_of(name); },
+                             .region = config.region,
+                             .node_name = parts.node_name},
                  .request_id_baggage_key = config.request_id_baggage_key,
                  .debug_echo = config.debug_echo},
                 node, clock, random, obstacles, [&parts] { return scrape(parts); });

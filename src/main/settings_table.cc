@@ -251,7 +251,11 @@ std::vector<Setting> process_settings() {
 std::vector<Setting> secret_settings() {
   return {
       {"API_JWT_SECRET", "", secret(&Config::api_jwt_secret),
-       "secret of the seeded tenant's tokens; unset: made at first start"},
+       "secret of the seeded tenant's tokens and of operators' for /api/tenants; unset: made at first start"},
+      {"API_JWT_SECRET_NEXT", "", secret(&Config::api_jwt_secret_next),
+       "second secret of operators' tokens, while one takes the place of the other"},
+      {"API_TOKEN_BLOCKLIST", "", blocklist(&Config::api_token_blocklist),
+       "tokens for /api/tenants that are refused, separated by commas"},
       {"API_JWT_JWKS", "", jwks(),
        "{\"keys\":[...]}, the keys of the seeded tenant: RSA, EC, OKP and oct, each with a kid"},
       {"DB_ENC_KEY", "", key_of(&Config::db_enc_key, tenants::Encryption::kLegacyKeyBytes),

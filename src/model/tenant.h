@@ -18,8 +18,10 @@ struct TenantLimits {
   std::int64_t presence_events_per_second_max = 1000;
   std::int64_t joins_per_second_max = 100;
   std::int64_t channels_per_client_max = 100;
-  std::int64_t bytes_per_second_max = 100'000;  // stored and shown, not enforced
-  std::int64_t payload_kb_max = 3000;           // kilobytes of 1000 bytes
+  std::int64_t bytes_per_second_max = 100'000;             // stored and shown, not enforced
+  std::int64_t payload_kb_max = 3000;                      // kilobytes of 1000 bytes
+  std::optional<std::int64_t> client_presence_events_max;  // in a window; nullopt: the server's default
+  std::optional<std::int64_t> client_presence_window_ms;
 };
 
 struct TenantRecord {
@@ -35,6 +37,7 @@ struct TenantRecord {
   bool suspended = false;
   bool private_only = false;
   bool presence_enabled = false;
+  std::string inserted_at;  // UTC, `2023-01-01T00:00:00`; set by the store
 };
 
 }  // namespace rt

@@ -60,11 +60,12 @@ constexpr const char* kSelectTenants = R"sql(
 SELECT id, external_id, name, jwt_secret, jwt_jwks, max_concurrent_users, max_events_per_second,
        coalesce(max_presence_events_per_second, 1000), max_joins_per_second, max_channels_per_client,
        max_bytes_per_second, coalesce(max_payload_size_in_kb, 3000), coalesce(suspend, 0), private_only,
-       presence_enabled
+       presence_enabled, max_client_presence_events_per_window, client_presence_window_ms,
+       strftime('%Y-%m-%dT%H:%M:%S', inserted_at)
 FROM tenants WHERE external_id IS NOT NULL ORDER BY external_id
 )sql";
 
-// The parameters stand in the order of the columns above.
+// The parameters stand in the order of the columns above, as far as they are written.
 constexpr const char* kUpsertTenant = R"sql(
 INSERT INTO tenants (id, external_id, name, jwt_secret, jwt_jwks, max_concurrent_users, max_events_per_second,
                      max_presence_events_per_second, max_joins_per_second, max_channels_per_client,
@@ -121,6 +122,11 @@ class Run {
     return sqlite3_step(statement_);
   }
   std::int64_t integer() { return sqlite3_column_int64(statement_, read_++); }
+  std::optional<std::int64_t> optional_integer() {
+    const int column = read_++;
+    if (sqlite3_column_type(statement_, column) == SQLITE_NULL) return std::nullopt;
+    return sqlite3_column_int64(statement_, column);
+  }
   std::optional<std::string> optional_text() {
     const int column = read_++;
     const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
@@ -149,6 +155,9 @@ TenantRecord read_tenant(Run& row) {
     *limit = row.integer();
   }
   for (bool* flag : {&tenant.suspended, &tenant.private_only, &tenant.presence_enabled}) *flag = row.integer() != 0;
+  limits.client_presence_events_max = row.optional_integer();
+  limits.client_presence_window_ms = row.optional_integer();
+  tenant.inserted_at = row.text();
   return tenant;
 }
 

@@ -49,7 +49,7 @@ TEST_CASE("a tenant comes back as it was stored, also after a restart") {
   TenantRecord tenant = acme();
   tenant.name = "Ac'me; żółw";
   tenant.jwt_jwks = R"({"keys":[]})";
-  tenant.limits = {1, 2, 3, 4, 5, 6, 7};
+  tenant.limits = {1, 2, 3, 4, 5, 6, 7, std::nullopt, std::nullopt};
   tenant.suspended = true;
   tenant.presence_enabled = true;
   REQUIRE(file.open()->upsert_tenant(tenant));
@@ -73,6 +73,12 @@ TEST_CASE("a tenant comes back as it was stored, also after a restart") {
   CHECK(found.suspended);
   CHECK(!found.private_only);
   CHECK(found.presence_enabled);
+  CHECK(found.inserted_at.size() == std::string("2023-01-01T00:00:00").size());
+  CHECK(!found.limits.client_presence_window_ms);
+  file.execute("UPDATE tenants SET client_presence_window_ms = 7, inserted_at = '2023-01-01 10:20:30'");
+  const auto again = file.open()->load_tenants();
+  CHECK(again->front().limits.client_presence_window_ms == 7);
+  CHECK(again->front().inserted_at == "2023-01-01T10:20:30");
 }
 
 TEST_CASE("storing a tenant again updates it and keeps its id [T-051]") {

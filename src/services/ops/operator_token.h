@@ -10,7 +10,7 @@
 namespace rt::ops {
 
 struct OperatorTokens {
-  std::string secret;
+  std::vector<std::string> secrets;    // any of them
   std::vector<std::string> blocklist;  // refused, however good
 };
 

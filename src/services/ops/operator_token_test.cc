@@ -8,8 +8,8 @@ namespace {
 constexpr UnixSeconds kNow = 1'800'000'000;
 
 bool accepts(const std::vector<http::Header>& headers, const std::vector<std::string>& blocklist = {}) {
-  return has_operator_token({.method = "GET", .target = "/metrics", .headers = headers}, {"secret", blocklist}, {},
-                            kNow);
+  return has_operator_token({.method = "GET", .target = "/metrics", .headers = headers},
+                            {{"secret", "next secret"}, blocklist}, {}, kNow);
 }
 
 std::string bearer(const std::string& token) { return "Bearer " + token; }
@@ -17,6 +17,7 @@ std::string bearer(const std::string& token) { return "Bearer " + token; }
 TEST_CASE("an operator shows a token without claims, in one header of exact form") {
   const std::string token = auth::mint("secret", "{}");
   CHECK(accepts({{"authorization", bearer(token)}}));
+  CHECK(accepts({{"authorization", bearer(auth::mint("next secret", "{}"))}}));
   CHECK(!accepts({}));
   CHECK(!accepts({{"authorization", token}}));
   CHECK(!accepts({{"authorization", "bearer " + token}}));

@@ -17,4 +17,10 @@ std::shared_ptr<LiveTenant> LiveTenants::of_name(std::string_view external_id) {
   return tenant;
 }
 
+std::int64_t LiveTenants::users_of(std::string_view external_id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = tenants_.find(std::string(external_id));
+  return found == tenants_.end() ? 0 : found->second->users.load();
+}
+
 }  // namespace rt::realtime

@@ -40,6 +40,9 @@ class LiveTenants {
   LiveTenants(Find find, std::string default_tenant, std::size_t workers)
       : find_(std::move(find)), default_tenant_(std::move(default_tenant)), workers_(workers) {}
 
+  // Of a tenant that may have no sockets here.
+  std::int64_t users_of(std::string_view external_id);
+
   // The tenant of a request's host (lower case, without port): its first label names it.
   std::shared_ptr<LiveTenant> of_host(std::string_view host);
 

@@ -1,5 +1,6 @@
 #include "services/tenancy/directory.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "domain/auth/key_set.h"
@@ -48,6 +49,13 @@ void Directory::read_keys(TenantRecord& record) {
 std::shared_ptr<const TenantRecord> Directory::find(std::string_view external_id) const {
   const auto found = tenants_.find(external_id);
   return found == tenants_.end() ? nullptr : found->second;
+}
+
+std::vector<std::shared_ptr<const TenantRecord>> Directory::all() const {
+  std::vector<std::shared_ptr<const TenantRecord>> out;
+  for (const auto& [name, tenant] : tenants_) out.push_back(tenant);
+  std::ranges::sort(out, {}, [](const auto& tenant) -> const std::string& { return tenant->external_id; });
+  return out;
 }
 
 }  // namespace rt::tenancy

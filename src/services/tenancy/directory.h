@@ -22,6 +22,7 @@ class Directory {
 
   // Null: there is no such tenant.
   std::shared_ptr<const TenantRecord> find(std::string_view external_id) const;
+  std::vector<std::shared_ptr<const TenantRecord>> all() const;  // in the order of their names
   std::size_t size() const { return tenants_.size(); }
   // What is wrong with records, for the log: secrets that cannot be decrypted, keys that cannot be used.
   const std::vector<std::string>& complaints() const { return complaints_; }
