@@ -146,4 +146,25 @@ Result<ParsedConfig> parse_config(const std::vector<std::string>& arguments, con
   return ParsedConfig{std::move(config), std::nullopt};
 }
 
+Result<std::vector<EffectiveSetting>> effective_settings(const std::vector<std::string>& arguments,
+                                                         const Environment& environment) {
+  if (const auto parsed = parse_config(arguments, environment); !parsed) return fail(parsed.error().message);
+  const std::vector<SettingGroup> groups = all_settings();
+  const auto flags = parse_flags(groups, arguments);
+  if (!flags) return fail(flags.error().message);
+  const Config defaults;
+  std::vector<EffectiveSetting> out;
+  for (const SettingGroup& group : groups) {
+    for (const Setting& setting : group.settings) {
+      const auto given = given_text(setting, *flags, environment);
+      const std::string shown = setting.target.is_secret ? "(hidden)" : given ? given->text : "";
+      out.push_back({.variable = std::string(setting.variable),
+                     .flag = std::string(setting.flag),
+                     .value = given ? shown : setting.target.show(defaults),
+                     .source = given ? given->source : "default"});
+    }
+  }
+  return out;
+}
+
 }  // namespace rt::app

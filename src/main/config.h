@@ -101,4 +101,15 @@ struct ParsedConfig {
 };
 Result<ParsedConfig> parse_config(const std::vector<std::string>& arguments, const Environment& environment);
 
+// What a server with these arguments would run with.
+struct EffectiveSetting {
+  std::string variable;  // empty: a flag only
+  std::string flag;      // empty: a variable only
+  std::string value;     // of a secret that is given: `(hidden)`
+  std::string source;    // `--port`, `env PORT` or `default`
+};
+// The error is that of parse_config().
+Result<std::vector<EffectiveSetting>> effective_settings(const std::vector<std::string>& arguments,
+                                                         const Environment& environment);
+
 }  // namespace rt::app

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "main/config.h"
+#include "main/config_command.h"
 #include "main/serve.h"
 #include "main/token_command.h"
 
@@ -17,6 +18,7 @@ constexpr const char kUsage[] = "Datafuse Realtime " RT_VERSION
                                 "\n\n"
                                 "usage: realtime <command> [options]\n\n"
                                 "  serve    run the server\n"
+                                "  config   print the settings that a server would run with\n"
                                 "  token    print a JWT signed with the tenant's or the metrics secret\n"
                                 "  version  print the version\n\n"
                                 "`realtime <command> --help` lists the options of a command.\n";
@@ -50,6 +52,8 @@ int main(int argc, char** argv) {
     rt::SystemClock clock;
     return rt::app::run_token_command(rest, rt::app::process_environment(), clock, std::cout, std::cerr);
   }
+  if (command == "config")
+    return rt::app::run_config_command(rest, rt::app::process_environment(), std::cout, std::cerr);
   if (command == "version" || command == "--version") {
     std::cout << RT_VERSION << '\n';
     return 0;

@@ -97,11 +97,12 @@ Target flag_switch(bool Config::* member) {
 }
 
 Target secret(std::optional<std::string> Config::* member) {
-  return {[=](Config& config, const Given& given) -> Result<void> {
+  return {.parse = [=](Config& config, const Given& given) -> Result<void> {
             config.*member = given.text;
             return {};
           },
-          [](const Config&) -> std::string { return ""; }};
+          .show = [](const Config&) -> std::string { return ""; },
+          .is_secret = true};
 }
 
 }  // namespace rt::app

@@ -42,6 +42,7 @@ struct Target {
   std::function<Result<void>(Config&, const Given&)> parse;
   std::function<std::string(const Config&)> show;
   bool is_switch = false;  // its flag takes no value
+  bool is_secret = false;  // what was given is never shown
 };
 
 struct Setting {

@@ -128,11 +128,12 @@ Target jwks() {
 
 // Never shown: what is on it was a good token once.
 Target blocklist(std::vector<std::string> Config::* member) {
-  return {[=](Config& config, const Given& given) -> Result<void> {
+  return {.parse = [=](Config& config, const Given& given) -> Result<void> {
             config.*member = parse_list(given.text);
             return {};
           },
-          [](const Config&) { return std::string(); }};
+          .show = [](const Config&) { return std::string(); },
+          .is_secret = true};
 }
 
 Result<void> parse_claim_validators(Config& config, const Given& given) {
