@@ -53,9 +53,9 @@ http::Response Routes::answer(net::Worker& worker, const http::Request& request)
       return obstacles.empty() ? http::Response::text(200, "ok") : http::Response::text(503, obstacles);
     }
   }
-  if (path == "/api/tenants" || path.starts_with("/api/tenants/")) {
+  if (ops::is_tenant_view(request)) {
     if (!is_operator(request, config_.admin)) return {.status = 403};
-    if (auto view = ops::view_tenants(request, config_.tenants)) return *std::move(view);
+    return ops::view_tenants(request, config_.tenants);
   }
   realtime::Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
   if (auto answer = rest::answer(request, rest_tenants(shard))) return *std::move(answer);

@@ -8,13 +8,15 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <span>
 
+#include "base/base64.h"
 #include "domain/tenants/encryption.h"
 
 namespace rt::app {
 namespace {
 
-constexpr std::size_t kSecretDigits = 64;
+constexpr std::size_t kSecretBytes = 32;  // twice as many hex digits
 constexpr std::size_t kFileBytesMax = 4096;
 
 class File {
@@ -55,10 +57,9 @@ Result<void> sync_directory(const std::string& path) {
   return {};
 }
 
-Result<std::string> make_secret(const std::string& data_dir, const SecretName& name, std::size_t hex_digits,
-                                Random& random) {
+Result<std::string> make_secret(const std::string& data_dir, const SecretName& name, Random& random) {
   const std::string path = path_of(data_dir, name);
-  std::string secret = random.hex(hex_digits / 2);
+  std::string secret = name.make(random);
   const File file(path, O_WRONLY | O_CREAT | O_EXCL);
   if (!file.is_open()) return failed("making the secret", path);
   if (!write_and_sync(file.fd(), secret)) {
@@ -70,8 +71,7 @@ Result<std::string> make_secret(const std::string& data_dir, const SecretName& n
   return secret;
 }
 
-Result<void> resolve(std::optional<std::string>& secret, const SecretName& name, const Config& config, Random& random,
-                     std::size_t hex_digits = kSecretDigits) {
+Result<void> resolve(std::optional<std::string>& secret, const SecretName& name, const Config& config, Random& random) {
   const std::string variable = name.variable;
   if (secret) {
     if (!secret->empty()) return {};
@@ -86,7 +86,7 @@ Result<void> resolve(std::optional<std::string>& secret, const SecretName& name,
     secret = std::move(**kept);
     return {};
   }
-  auto made = make_secret(config.data_dir, name, hex_digits, random);
+  auto made = make_secret(config.data_dir, name, random);
   if (!made) return fail(made.error().message);
   secret = std::move(*made);
   return {};
@@ -103,6 +103,14 @@ Result<void> make_data_directory(const std::string& path) {
 }
 
 }  // namespace
+
+std::string make_long_secret(Random& random) { return random.hex(kSecretBytes); }
+
+std::string make_key_text(Random& random) {
+  std::string bytes(tenants::Encryption::kLegacyKeyBytes / 4 * 3, '\0');
+  random.fill(std::as_writable_bytes(std::span(bytes)));
+  return base64url_encode(bytes);
+}
 
 Result<std::optional<std::string>> read_secret(const std::string& data_dir, const SecretName& name) {
   const std::string path = path_of(data_dir, name);
@@ -133,9 +141,7 @@ Result<void> resolve_secrets(Config& config, Random& random) {
   if (const auto made = make_data_directory(config.data_dir); !made) return made;
   if (const auto done = resolve(config.api_jwt_secret, kApiJwtSecret, config, random); !done) return done;
   if (const auto done = resolve(config.metrics_jwt_secret, kMetricsJwtSecret, config, random); !done) return done;
-  if (const auto done = resolve(config.db_enc_key, kDbEncKey, config, random, tenants::Encryption::kLegacyKeyBytes);
-      !done)
-    return done;
+  if (const auto done = resolve(config.db_enc_key, kDbEncKey, config, random); !done) return done;
   if (config.db_enc_key->size() == tenants::Encryption::kLegacyKeyBytes) return {};
   return fail("the key in " + path_of(config.data_dir, kDbEncKey) + " has " +
               std::to_string(config.db_enc_key->size()) +

@@ -14,13 +14,19 @@ namespace rt::app {
 // making those that are not there yet. With require_secrets a missing secret is an error that names its variable.
 Result<void> resolve_secrets(Config& config, Random& random);
 
-// One of those secrets, and the variable that goes over its file.
+// 64 hex digits.
+std::string make_long_secret(Random& random);
+// 16 characters of an alphabet of 64: a key of AES-128 has to be a text.
+std::string make_key_text(Random& random);
+
+// One of those secrets, the variable that goes over its file, and how it is made.
 struct SecretName {
   const char* variable;
   const char* file;
+  std::string (*make)(Random& random) = make_long_secret;
 };
 inline constexpr SecretName kApiJwtSecret{"API_JWT_SECRET", "api_jwt_secret"};
-inline constexpr SecretName kDbEncKey{"DB_ENC_KEY", "db_enc_key"};
+inline constexpr SecretName kDbEncKey{"DB_ENC_KEY", "db_enc_key", make_key_text};
 inline constexpr SecretName kMetricsJwtSecret{"METRICS_JWT_SECRET", "metrics_jwt_secret"};
 
 // nullopt: no server has made it yet.

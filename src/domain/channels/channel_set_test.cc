@@ -262,11 +262,13 @@ TEST_CASE("broadcasts and unknown events of a joined client count, too large one
   socket.say(R"(["1","3","realtime:a","broadcast",{"x":")" + std::string(2'000, 'x') + R"("}])");
   socket.say(R"(["1","4","realtime:a","whatever",{}])");
   CHECK(socket.counted_events == 3);
+  socket.say(R"(["1","4","realtime:a","access_token",{"access_token":1}])");
+  CHECK(socket.counted_events == 4);
   socket.say(R"([null,"5","phoenix","heartbeat",{}])");
   socket.say(R"(["9","6","realtime:z","broadcast",{}])");
   socket.say(R"(["1","7","realtime:a","access_token",{"access_token":"good"}])");
   socket.say(R"(["1","8","realtime:a","phx_leave",{}])");
-  CHECK(socket.counted_events == 3);
+  CHECK(socket.counted_events == 4);
 }
 
 TEST_CASE("a channel that its host ends is told why and closed; one that is not there is nobody's fault") {

@@ -23,6 +23,7 @@ void ChannelSet::refresh_token(Channel& channel, const Message& message, Actions
   const auto* payload = std::get_if<phoenix::JsonPayload>(&message.payload);
   const auto value = payload != nullptr ? json::Value(payload->text).member("access_token") : std::nullopt;
   if (!value || (!value->is_string() && !value->is_null())) {
+    host_.count_event();
     out.push_back(
         LogLine{LogLevel::kInfo, "UnknownEvent", channel.topic(), "ignored an access_token event without a token"});
     return;

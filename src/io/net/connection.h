@@ -83,6 +83,7 @@ struct Connection {
   bool consuming = false;  // its input is being worked on further up the stack
   bool linger_after_flush = false;
   bool compressed = false;  // permessage-deflate was agreed on
+  bool held_back = false;   // too many of its responses wait to be sent
   bool postponed = false;   // in the list of those that go on in the next turn
   EndIs end = EndIs::kAhead;
   ws::ReaderLimits limits;

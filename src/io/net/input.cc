@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <utility>
@@ -76,10 +77,15 @@ void Worker::Impl::consume(Connection& c, std::span<char> in) {
   }
   c.consuming = true;
   bool go_on = true;
+  int requests = 0;
   while (go_on) {
     switch (c.phase) {
       case Phase::kHttp:
         go_on = consume_http(c, in);
+        if (go_on && ++requests >= kRequestsPerTurn && !in.empty() && c.phase == Phase::kHttp) {
+          postpone(c);
+          go_on = false;
+        }
         break;
       case Phase::kWebSocket:
       case Phase::kClosing:
@@ -97,7 +103,7 @@ void Worker::Impl::consume(Connection& c, std::span<char> in) {
   if (!in.empty()) keep_unread(c, in, std::move(kept));
   account_held(c);
   const bool answering = c.phase == Phase::kHttp && c.http->stage == HttpPart::Stage::kAnswering;
-  if (!c.paused && !answering && !c.postponed) arm_read(c);
+  if (!c.paused && !answering && !c.postponed && !c.held_back) arm_read(c);
 }
 
 // `rest` is the end of `earlier` if there is one.
@@ -116,6 +122,10 @@ bool Worker::Impl::consume_http(Connection& c, std::span<char>& in) {
   HttpPart& http = *c.http;
   if (http.stage == Stage::kAnswering || in.empty() || c.linger_after_flush) {
     if (c.linger_after_flush) in = {};
+    return false;
+  }
+  if (c.queue.bytes() > kUnreadResponseBytesMax) {
+    c.held_back = true;
     return false;
   }
   if (http.stage == Stage::kIdle) {
@@ -250,7 +260,9 @@ void Worker::Impl::respond(Connection& c, const http::Response& response) {
   enqueue_unlimited(c, FrameRef(serialized(response, http.body_of, keep_alive)));
   http.stage = HttpPart::Stage::kIdle;
   c.linger_after_flush = !keep_alive;
-  c.deadline.set(worker.wheel_, worker.now_ + worker.config_.idle_timeout);
+  const Time idle_at = worker.now_ + worker.config_.idle_timeout;
+  c.deadline.set(worker.wheel_,
+                 c.blocked_since ? std::min(idle_at, *c.blocked_since + worker.config_.send_blocked_timeout) : idle_at);
   if (!c.consuming) consume(c, {});
 }
 

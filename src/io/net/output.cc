@@ -185,6 +185,10 @@ void Worker::Impl::on_sent(Connection& c, ssize_t result, std::size_t offered) {
     all_queue_bytes -= taken;
     worker.counters_.bytes_out.add(taken);
     c.blocked_since.reset();
+    if (c.held_back && c.queue.bytes() <= kUnreadResponseBytesMax / 2) {
+      c.held_back = false;
+      if (!c.postponed) postpone(c);
+    }
   }
   if (c.queue.empty()) {
     if (c.linger_after_flush && c.phase != Phase::kLingering) linger(c);

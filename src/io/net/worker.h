@@ -114,6 +114,9 @@ class Worker {
   static constexpr std::size_t kReadBytesPerTurn = 64 * 1024;
   static constexpr int kFramesPerTurn = 32;
   static constexpr std::size_t kInflatedBytesPerTurn = 64 * 1024;  // of compressed messages
+  static constexpr int kRequestsPerTurn = 8;
+  // A client that does not read its responses is not heard any more.
+  static constexpr std::size_t kUnreadResponseBytesMax = 64 * 1024;
   // All together who had their share of an earlier turn and have more to say.
   static constexpr std::chrono::microseconds kGreedyTimePerTurn{200};
   static constexpr std::size_t kEndsPerTurn =

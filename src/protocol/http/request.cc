@@ -99,6 +99,15 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
+bool accepts_json(const Request& request) {
+  const auto accept = request.header("accept");
+  if (!accept) return true;
+  for (const std::string_view type : {"*/*", "application/*", "application/json"}) {
+    if (accept->find(type) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
 std::string_view Request::path() const {
   std::string_view path = std::string_view(target).substr(0, target.find('?'));
   if (const std::size_t begin = authority_end(path); begin > 0) path.remove_prefix(begin);

@@ -56,6 +56,9 @@ std::vector<std::pair<std::string, std::string>> parse_query(std::string_view qu
 
 std::string ascii_lower(std::string_view text);
 
+// Whether the client takes a JSON answer, which it does where it does not say.
+bool accepts_json(const Request& request);
+
 // Without the spaces and tabs around it (optional white space, RFC 9110 5.6.3).
 std::string_view trimmed(std::string_view text);
 

@@ -1,5 +1,6 @@
 #include "services/ops/tenant_views.h"
 
+#include "base/check.h"
 #include "base/percent.h"
 #include "protocol/json/value.h"
 
@@ -41,25 +42,40 @@ std::string health_of(const TenantRecord& tenant, const TenantSource& source) {
          ",\"node\":" + json::quoted(source.node_name) + "}";
 }
 
-Response data(const std::string& json) { return Response::json(200, "{\"data\":" + json + "}"); }
+struct View {
+  std::optional<std::string_view> tenant = {};  // as in the path; nullopt: all of them
+  bool wants_health = false;
+};
 
-}  // namespace
-
-std::optional<Response> view_tenants(const http::Request& request, const TenantSource& source) {
+std::optional<View> view_in(const http::Request& request) {
   if (request.method != "GET" && request.method != "HEAD") return std::nullopt;
   constexpr std::string_view kTenants = "/api/tenants";
   std::string_view path = request.path();
   if (path.ends_with('/')) path.remove_suffix(1);
-  if (path == kTenants) return data(list_of(source.all()));
+  if (path == kTenants) return View{};
   if (!path.starts_with(std::string(kTenants) + "/")) return std::nullopt;
   path.remove_prefix(kTenants.size() + 1);
   const std::size_t slash = path.find('/');
   const std::string_view rest = slash == std::string_view::npos ? std::string_view() : path.substr(slash);
   if (!rest.empty() && rest != "/health") return std::nullopt;
-  const auto name = percent_decode(path.substr(0, slash));
+  return View{.tenant = path.substr(0, slash), .wants_health = !rest.empty()};
+}
+
+Response data(const std::string& json) { return Response::json(200, "{\"data\":" + json + "}"); }
+
+}  // namespace
+
+bool is_tenant_view(const http::Request& request) { return view_in(request).has_value(); }
+
+Response view_tenants(const http::Request& request, const TenantSource& source) {
+  const auto view = view_in(request);
+  RT_CHECK(view.has_value());
+  if (!http::accepts_json(request)) return Response::json(406, "\"Not Acceptable\"");
+  if (!view->tenant) return data(list_of(source.all()));
+  const auto name = percent_decode(*view->tenant);
   const auto tenant = name ? source.find(*name) : nullptr;
   if (!tenant) return Response::json(404, R"({"message":"not found"})");
-  return data(rest.empty() ? view_of(*tenant) : health_of(*tenant, source));
+  return data(view->wants_health ? health_of(*tenant, source) : view_of(*tenant));
 }
 
 }  // namespace rt::ops

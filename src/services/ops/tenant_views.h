@@ -23,7 +23,10 @@ struct TenantSource {
   std::string node_name;
 };
 
-// nullopt: the request is for none of these routes. Thread-safe where the source is.
-std::optional<http::Response> view_tenants(const http::Request& request, const TenantSource& source);
+// Whether the request is for one of these routes, whoever sent it.
+bool is_tenant_view(const http::Request& request);
+
+// Of a request that is. Thread-safe where the source is.
+http::Response view_tenants(const http::Request& request, const TenantSource& source);
 
 }  // namespace rt::ops

@@ -29,8 +29,8 @@ struct Node {
                               .connected_users = [](std::string_view name) { return name == "b" ? 3 : 0; },
                               .region = region,
                               .node_name = "realtime@127.0.0.1"};
-    const auto response = view_tenants({.method = std::move(method), .target = std::move(target)}, source);
-    return response ? *response : http::Response{.status = 0};
+    const http::Request request{.method = std::move(method), .target = std::move(target)};
+    return is_tenant_view(request) ? view_tenants(request, source) : http::Response{.status = 0};
   }
   std::vector<std::shared_ptr<const TenantRecord>> tenants;
   std::string region;

@@ -205,6 +205,8 @@ void Shard::tick(RateTick& tick) {
   if (goes_on) {
     tick.due.set(worker_.wheel(), worker_.now() + ((*tick.tenant).*tick.rate.meter).interval());
   } else {
+    // Another worker may have claimed the meter, and raised it, since.
+    if (tick.was_over) (counters_.*tick.rate.over_now).subtract();
     rate_ticks_.erase(tick.position);
   }
 }

@@ -60,15 +60,6 @@ Response field_fault(std::string_view field, std::string_view text) {
   return Response::json(422, "{\"errors\":{" + json::quoted(field) + ":[" + json::quoted(text) + "]}}");
 }
 
-bool accepts_json(const http::Request& request) {
-  const auto accept = request.header("accept");
-  if (!accept) return true;
-  for (const std::string_view type : {"*/*", "application/*", "application/json"}) {
-    if (accept->find(type) != std::string_view::npos) return true;
-  }
-  return false;
-}
-
 Response preflight(const http::Request& request) {
   Response response{.status = 204,
                     .headers = {{"access-control-allow-origin", "*"},
@@ -136,9 +127,11 @@ Result<Message, Response> single_message(const http::Request& request, const Bod
     out.kind = MessageKind::kUserJson;
     out.payload = body.kind == BodyKind::kNone ? "{}" : std::string(body.json);
     if (!out.payload.starts_with('{')) out.payload = "{\"_json\":" + out.payload + "}";
-    size = measured_size(out.payload);
+    const auto measured = measured_size(out.payload);
+    if (!measured) return tl::make_unexpected(reason(400, "Bad Request"));  // nested too deeply in its new object
+    size = *measured;
   }
-  if (size > size_max(limits.payload_kb_max))
+  if (size > size_max(limits.payload_kb_max) || out.payload.size() > kDeliveredBytesMax)
     return tl::make_unexpected(field_fault("payload", "Payload size exceeds tenant limit"));
   return out;
 }
@@ -193,7 +186,6 @@ Response of_tenant(const http::Request& request, const Route& route, const Body&
 
 Response answer_to(const http::Request& request, const Route& route, const FindTenant& find_tenant) {
   if (request.method == "OPTIONS") return preflight(request);
-  if (!accepts_json(request)) return reason(406, "Not Acceptable");
   Body body;
   if (request.method == "POST") {
     const auto read = read_body(request);
@@ -206,6 +198,7 @@ Response answer_to(const http::Request& request, const Route& route, const FindT
     if (!read) return read.error() == 415 ? reason(415, "Unsupported Media Type") : reason(400, "Bad Request");
     body = *read;
   }
+  if (!http::accepts_json(request)) return reason(406, "Not Acceptable");
   return of_tenant(request, route, body, find_tenant);
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "services/rest/batch.h"
+
 namespace rt::rest {
 namespace {
 
@@ -107,7 +109,8 @@ TEST_CASE("a ping tells that the tenant is there, and its rate") {
 TEST_CASE("the first step that fails decides") {
   Node node;
   const std::vector<http::Header> html = {{"accept", "text/html"}};
-  CHECK(node.post("/api/broadcast", "{", "application/json", html).status == 406);
+  CHECK(node.post("/api/broadcast", "{}", "application/json", html).status == 406);
+  CHECK(node.post("/api/broadcast", "{", "application/json", html).status == 400);
   CHECK(node.post("/api/broadcast", "{").status == 400);
   CHECK(node.post("/api/broadcast", "{}", "text/plain").status == 415);
   CHECK(node.post("/api/broadcast/a/events/e", "{}", "text/plain", {{"host", "b.test"}}).status == 415);
@@ -203,6 +206,25 @@ TEST_CASE("one bad message refuses the whole batch, and each is told what is wro
   CHECK(node.post("/api/broadcast", std::string("{\"messages\":") + kGood + "}", "").status == 422);
   CHECK(node.post("/api/broadcast", "[1]").status == 422);
   CHECK(node.published.empty());
+}
+
+TEST_CASE("what nests too deeply, or is too long as text, is refused however small it measures") {
+  Node node;
+  const std::string deep = std::string(512, '[') + std::string(512, ']');
+  CHECK(node.post("/api/broadcast/a/events/e", deep).status == 400);
+  const std::string spaces(5'000'000, ' ');
+  CHECK(node.post("/api/broadcast/a/events/e", "{\"a\":" + spaces + "1}").status == 422);
+  CHECK(node.batch(R"([{"topic":"a","event":"e","payload":{"a":)" + spaces + "1}}]").status == 422);
+  CHECK(node.batch(R"([{"topic":"a","event":")" + std::string(5'000'000, 'e') + R"(","payload":{}}])").status == 422);
+  CHECK(node.published.empty());
+}
+
+TEST_CASE("a batch has a bounded number of messages") {
+  Node node;
+  std::string messages = "[{}";
+  for (std::size_t i = 1; i < kBatchMessagesMax; ++i) messages += ",{}";
+  CHECK(node.batch(messages + "]").body.find("can't be blank") != std::string::npos);
+  CHECK(node.batch(messages + ",{}]").body == R"({"errors":{"messages":["must have at most 10000 messages"]}})");
 }
 
 TEST_CASE("a tenant above its rate of events sends no batch, and a batch must fit below it") {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/check.h"
 #include "protocol/json/value.h"
 
 namespace rt::rest {
@@ -11,6 +10,7 @@ namespace {
 
 constexpr std::string_view kBlank = "can't be blank";
 constexpr std::string_view kInvalid = "is invalid";
+constexpr std::size_t kEscapedMax = 6;  // bytes that a byte of a name may become in JSON
 
 // What is wrong with one message, as the members of a JSON object.
 class Faults {
@@ -45,7 +45,8 @@ std::string_view required_payload(json::Value message, std::int64_t payload_kb_m
     faults.add("payload", kBlank);
   } else if (!value->is_object()) {
     faults.add("payload", kInvalid);
-  } else if (measured_size(value->text()) > size_max(payload_kb_max)) {
+  } else if (value->text().size() > kDeliveredBytesMax ||
+             measured_size(value->text()).value_or(UINT64_MAX) > size_max(payload_kb_max)) {
     faults.add("payload", "Payload size exceeds tenant limit");
   } else {
     return value->text();
@@ -74,9 +75,9 @@ std::optional<std::string> id_of(json::Value message, Faults& faults) {
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\n\v\f\r") == std::string_view::npos; }
 
-std::uint64_t measured_size(std::string_view walked_payload) {
-  const auto walked = json::walk_value(walked_payload);
-  RT_CHECK(walked.has_value());
+std::optional<std::uint64_t> measured_size(std::string_view payload) {
+  const auto walked = json::walk_value(payload);
+  if (!walked) return std::nullopt;
   return 1 + walked->term_size;
 }
 
@@ -90,6 +91,12 @@ Result<std::vector<BatchMessage>, std::string> read_batch(std::string_view body,
   std::vector<BatchMessage> batch;
   std::string all_faults;
   bool is_good = true;
+  std::size_t count = 0;
+  for (json::Elements counted(*messages); counted.next();) ++count;
+  if (count > kBatchMessagesMax) {
+    return tl::make_unexpected(
+        of_messages(json::quoted("must have at most " + std::to_string(kBatchMessagesMax) + " messages")));
+  }
   json::Elements elements(*messages);
   while (const auto element = elements.next()) {
     if (!element->is_object()) return tl::make_unexpected(of_messages(json::quoted(kInvalid)));
@@ -100,6 +107,8 @@ Result<std::vector<BatchMessage>, std::string> read_batch(std::string_view body,
     message.payload = required_payload(*element, payload_kb_max, faults);
     message.privacy = privacy_of(*element, faults);
     message.id = id_of(*element, faults);
+    if (faults.empty() && delivered_payload(message).size() + message.topic.size() * kEscapedMax > kDeliveredBytesMax)
+      faults.add("payload", "Payload size exceeds tenant limit");
     is_good = is_good && faults.empty();
     all_faults += (batch.empty() ? "" : ",") + faults.object();
     batch.push_back(std::move(message));

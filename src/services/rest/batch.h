@@ -21,7 +21,8 @@ struct BatchMessage {
 };
 
 // What a broadcast with this payload measures against the limit, and the largest that the limit allows (13).
-std::uint64_t measured_size(std::string_view walked_payload);
+// nullopt: it is nested too deeply.
+std::optional<std::uint64_t> measured_size(std::string_view payload);
 std::uint64_t size_max(std::int64_t payload_kb_max);
 
 // `body` is one walked JSON value. The error is the JSON text of the body that says what is wrong with each message.
@@ -29,6 +30,11 @@ Result<std::vector<BatchMessage>, std::string> read_batch(std::string_view body,
 
 // The payload that subscribers get.
 std::string delivered_payload(const BatchMessage& message);
+
+// More in a batch are refused before each is looked at.
+inline constexpr std::size_t kBatchMessagesMax = 10'000;
+// What is delivered must fit into every subscriber's queue, as text with its names escaped.
+inline constexpr std::size_t kDeliveredBytesMax = 4'900'000;
 
 // Nothing but white space.
 bool is_blank(std::string_view text);
