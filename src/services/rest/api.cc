@@ -85,8 +85,7 @@ std::optional<std::string_view> credential(const http::Request& request) {
 
 Response batch(const Body& body, Tenant& tenant) {
   if (tenant.record().suspended) return message(403, "Tenant is suspended");
-  const auto messages =
-      read_batch(body.kind == BodyKind::kJson ? body.json : "{}", tenant.record().limits.payload_kb_max);
+  auto messages = read_batch(body.kind == BodyKind::kJson ? body.json : "{}", tenant.record().limits.payload_kb_max);
   if (!messages) return Response::json(422, messages.error());
 
   const auto limit = static_cast<double>(tenant.record().limits.events_per_second_max);
@@ -97,11 +96,11 @@ Response batch(const Body& body, Tenant& tenant) {
 
   // Nobody can be asked whether the sender may write to private topics, so those are dropped, silently as the API has
   // it.
-  for (const BatchMessage& one : *messages) {
+  for (BatchMessage& one : *messages) {
     if (one.privacy == Privacy::kPrivate) continue;
     tenant.publish({.topic = std::string(kTopicPrefix) + one.topic,
                     .kind = MessageKind::kJson,
-                    .payload = delivered_payload(one)});
+                    .payload = std::move(one.payload)});
   }
   return {.status = 202};
 }

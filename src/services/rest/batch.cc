@@ -71,6 +71,13 @@ std::optional<std::string> id_of(json::Value message, Faults& faults) {
   return value->string();
 }
 
+std::string delivered(std::string_view event, std::string_view payload, const std::optional<std::string>& id) {
+  std::string out = R"({"event":)" + json::quoted(event) + ",\"payload\":";
+  out.append(payload).append(R"(,"type":"broadcast")");
+  if (id) out += ",\"meta\":{\"id\":" + json::quoted(*id) + "}";
+  return out + "}";
+}
+
 }  // namespace
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\n\v\f\r") == std::string_view::npos; }
@@ -103,11 +110,12 @@ Result<std::vector<BatchMessage>, std::string> read_batch(std::string_view body,
     Faults faults;
     BatchMessage message;
     message.topic = required_text(*element, "topic", faults);
-    message.event = required_text(*element, "event", faults);
-    message.payload = required_payload(*element, payload_kb_max, faults);
+    const std::string event = required_text(*element, "event", faults);
+    const std::string_view payload = required_payload(*element, payload_kb_max, faults);
     message.privacy = privacy_of(*element, faults);
-    message.id = id_of(*element, faults);
-    if (faults.empty() && delivered_payload(message).size() + message.topic.size() * kEscapedMax > kDeliveredBytesMax)
+    const auto id = id_of(*element, faults);
+    if (faults.empty()) message.payload = delivered(event, payload, id);
+    if (message.payload.size() + message.topic.size() * kEscapedMax > kDeliveredBytesMax)
       faults.add("payload", "Payload size exceeds tenant limit");
     is_good = is_good && faults.empty();
     all_faults += (batch.empty() ? "" : ",") + faults.object();
@@ -116,13 +124,6 @@ Result<std::vector<BatchMessage>, std::string> read_batch(std::string_view body,
   if (batch.empty()) return tl::make_unexpected(of_messages(json::quoted(kBlank)));
   if (!is_good) return tl::make_unexpected(of_messages(all_faults));
   return batch;
-}
-
-std::string delivered_payload(const BatchMessage& message) {
-  std::string payload = R"({"event":)" + json::quoted(message.event) + ",\"payload\":" + std::string(message.payload) +
-                        R"(,"type":"broadcast")";
-  if (message.id) payload += ",\"meta\":{\"id\":" + json::quoted(*message.id) + "}";
-  return payload + "}";
 }
 
 }  // namespace rt::rest

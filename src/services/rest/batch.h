@@ -13,10 +13,8 @@
 namespace rt::rest {
 
 struct BatchMessage {
-  std::string topic;  // without `realtime:`
-  std::string event;
-  std::string_view payload;  // JSON source text, a part of the body
-  std::optional<std::string> id;
+  std::string topic;    // without `realtime:`
+  std::string payload;  // as subscribers get it: event, the sender's payload and, where it has one, its id
   Privacy privacy = Privacy::kPublic;
 };
 
@@ -27,9 +25,6 @@ std::uint64_t size_max(std::int64_t payload_kb_max);
 
 // `body` is one walked JSON value. The error is the JSON text of the body that says what is wrong with each message.
 Result<std::vector<BatchMessage>, std::string> read_batch(std::string_view body, std::int64_t payload_kb_max);
-
-// The payload that subscribers get.
-std::string delivered_payload(const BatchMessage& message);
 
 // More in a batch are refused before each is looked at.
 inline constexpr std::size_t kBatchMessagesMax = 10'000;
