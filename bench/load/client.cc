@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -120,10 +121,40 @@ void Client::on_connected() {
   events_->on_open(*this);
 }
 
+Result<void> Client::stamp_arrivals() {
+  const int on = 1;
+  if (setsockopt(fd_, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) != 0)
+    return fail(std::string("cannot stamp arrivals: ") + std::strerror(errno));
+  stamps_arrivals_ = true;
+  return {};
+}
+
+// As recv().
+ssize_t Client::receive(std::span<char> buffer, ReceivedAt& at) {
+  iovec piece{.iov_base = buffer.data(), .iov_len = buffer.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(timespec))];
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  const ssize_t count = stamps_arrivals_ ? recvmsg(fd_, &message, 0) : recv(fd_, buffer.data(), buffer.size(), 0);
+  at.received = std::chrono::steady_clock::now();
+  if (count <= 0 || !stamps_arrivals_) return count;
+  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_TIMESTAMPNS) continue;
+    timespec stamp;
+    std::memcpy(&stamp, CMSG_DATA(part), sizeof(stamp));
+    at.arrived = std::chrono::system_clock::time_point(std::chrono::seconds(stamp.tv_sec) +
+                                                       std::chrono::nanoseconds(stamp.tv_nsec));
+  }
+  return count;
+}
+
 void Client::on_readable(std::span<char> buffer) {
   if (state_ == State::kClosed) return;
-  const ssize_t count = recv(fd_, buffer.data(), buffer.size(), 0);
-  const auto now = std::chrono::steady_clock::now();
+  ReceivedAt at;
+  const ssize_t count = receive(buffer, at);
   if (count < 0 && errno == EAGAIN) return;
   if (count < 0) return lose(std::string("recv: ") + std::strerror(errno));
   if (count == 0) return lose("the server ended it");
@@ -135,7 +166,7 @@ void Client::on_readable(std::span<char> buffer) {
     held_ = std::string(in);
     return;
   }
-  while (state_ == State::kOpen && take_frame(in, now)) {
+  while (state_ == State::kOpen && take_frame(in, at)) {
   }
   if (continues) {
     held_.erase(0, held_.size() - in.size());
@@ -159,7 +190,7 @@ bool Client::take_answer(std::string_view& in) {
   return true;
 }
 
-bool Client::take_frame(std::string_view& in, std::chrono::steady_clock::time_point now) {
+bool Client::take_frame(std::string_view& in, const ReceivedAt& at) {
   const auto header = parse_server_header(in);
   if (!header || in.size() < header->frame_bytes()) return false;
   const std::string_view wire = in.substr(0, header->frame_bytes());
@@ -176,7 +207,8 @@ bool Client::take_frame(std::string_view& in, std::chrono::steady_clock::time_po
                             .compressed = header->compressed,
                             .payload = wire.substr(header->header_bytes),
                             .wire = wire,
-                            .received = now});
+                            .received = at.received,
+                            .arrived = at.arrived});
   return true;
 }
 

@@ -1,6 +1,8 @@
 // A WebSocket client that never blocks. It understands frames but not what is in them.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +24,9 @@ struct Frame {
   std::string_view payload;
   std::string_view wire;                           // with the header
   std::chrono::steady_clock::time_point received;  // right after the recv() that brought its end
+  // When the kernel had its end, whenever this process came to read it: `received` counts what else goes on on our
+  // core. Only of clients that stamp arrivals.
+  std::chrono::system_clock::time_point arrived;
 };
 
 // Whom a client tells. None of these may destroy a client; they may close one.
@@ -59,7 +64,8 @@ class Client {
   // Once the client is open. Bytes as they are: several frames in one write, or what is not a frame at all.
   void send_bytes(std::string_view bytes);
   void stop_reading();  // for ever; that the connection has ended is still seen where it is reset
-  void close();         // abortive, so that no port of ours stays behind in TIME_WAIT
+  Result<void> stamp_arrivals();
+  void close();  // abortive, so that no port of ours stays behind in TIME_WAIT
 
  private:
   friend class ClientLoop;
@@ -73,7 +79,12 @@ class Client {
   void on_connected();
   // Both take one whole thing from the front of `in`, or nothing; false: there is none.
   bool take_answer(std::string_view& in);
-  bool take_frame(std::string_view& in, std::chrono::steady_clock::time_point now);
+  struct ReceivedAt {
+    std::chrono::steady_clock::time_point received;
+    std::chrono::system_clock::time_point arrived;
+  };
+  ssize_t receive(std::span<char> buffer, ReceivedAt& at);
+  bool take_frame(std::string_view& in, const ReceivedAt& at);
   void flush();
   void lose(std::string_view why);
 
@@ -86,6 +97,7 @@ class Client {
   int fd_;
   State state_ = State::kConnecting;
   bool has_deflate_ = false;
+  bool stamps_arrivals_ = false;
 };
 
 }  // namespace rt::load

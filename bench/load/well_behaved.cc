@@ -9,8 +9,6 @@
 namespace rt::load {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr const char* kTopic = "realtime:good";
 constexpr std::string_view kEnd = R"("}}])";  // behind the number
 constexpr std::size_t kDigits = 8;
@@ -45,6 +43,9 @@ Result<void> WellBehaved::join() {
   if (const auto added = subscribers_.add(kSubscribers, topic); !added) return added;
   if (const auto added = publishers_.add(1, topic); !added) return added;
   subscribers_.tell(*this);
+  for (std::size_t i = 0; i < kSubscribers; ++i) {
+    if (const auto stamped = subscribers_[i].stamp_arrivals(); !stamped) return stamped;
+  }
   return {};
 }
 
@@ -61,9 +62,9 @@ Result<Lateness> WellBehaved::measure(std::size_t messages) {
 }
 
 Result<void> WellBehaved::send_all(std::size_t messages) {
-  for (auto next = Clock::now(); sent_at_.size() < messages; next += kInterval) {
+  for (auto next = std::chrono::steady_clock::now(); sent_at_.size() < messages; next += kInterval) {
     const std::string message = numbered_message(sent_at_.size());
-    sent_at_.push_back(Clock::now());
+    sent_at_.push_back(TimePoint::clock::now());
     publishers_[0].send_text(message);
     if (const auto ran = loop_.run_to(next + kInterval); !ran) return ran;
   }
@@ -76,7 +77,10 @@ void WellBehaved::on_frame(Client& client, const Frame& frame) {
     return loop_.fail_with("subscriber " + std::to_string(client.id()) + " expected message " +
                            std::to_string(expected) + " and got " +
                            std::string(frame.payload.substr(0, kTextBytesShown)));
-  const std::int64_t late = std::chrono::nanoseconds(frame.received - sent_at_[expected]).count();
+  const std::int64_t late = std::chrono::nanoseconds(frame.arrived - sent_at_[expected]).count();
+
+  if (late < 0)
+    return loop_.fail_with("a message arrived without the kernel's stamp, or the system's clock was set back");
   lateness_ns_.push_back(
       static_cast<std::uint32_t>(std::min<std::int64_t>(late, std::numeric_limits<std::uint32_t>::max())));
   ++expected;

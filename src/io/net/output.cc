@@ -12,7 +12,7 @@
 namespace rt::net {
 namespace {
 
-constexpr std::size_t kPiecesPerSend = 64;
+constexpr SendShare kShareOfSend{.frames = 64, .bytes = Worker::kBytesPerSend};
 constexpr std::size_t kConnectionsPerBatch = 256;
 constexpr std::chrono::seconds kCloseTimeout{
     5};  // for the client's close frame, or for a slow consumer to take its 1013
@@ -125,7 +125,7 @@ void Worker::Impl::flush_bulk() {
   const Time end = worker.now_ + kBulkTimePerTurn;
   for (std::size_t groups = 0; groups < kBulkGroupsPerTurn && !bulk.empty() && worker.now_ < end; ++groups) {
     sending.clear();
-    take_from(bulk.front(), kBulkSendsPerGroup);
+    take_group(bulk.front());
     BulkGroup group = std::move(bulk.front());
     bulk.pop_front();
     if (group.at < group.connections.size()) {
@@ -137,15 +137,16 @@ void Worker::Impl::flush_bulk() {
   }
 }
 
-void Worker::Impl::take_from(BulkGroup& group, std::size_t count) {
-  while (count > 0 && group.at < group.connections.size()) {
+void Worker::Impl::take_group(BulkGroup& group) {
+  std::size_t bytes = 0;
+  while (sending.size() < kBulkSendsPerGroup && bytes < kBulkBytesPerGroup && group.at < group.connections.size()) {
     Connection& c = *group.connections[group.at++];
     c.in_bulk = false;
     if (c.dirty != Dirty::kBulk) continue;  // it went out with something urgent
     c.dirty = Dirty::kNo;
     if (c.phase == Phase::kGone) continue;
     sending.push_back(&c);
-    --count;
+    bytes += std::min(c.queue.bytes(), kBytesPerSend);
   }
 }
 
@@ -159,12 +160,12 @@ void Worker::Impl::flush_some(std::span<Connection* const> connections) {
   pieces.clear();
   outgoing.clear();
   joined.clear();
-  pieces.reserve(connections.size() * kPiecesPerSend);  // messages point into it
+  pieces.reserve(connections.size() * kShareOfSend.frames);  // messages point into it
   std::size_t offered[kConnectionsPerBatch];
   for (std::size_t i = 0; i < connections.size(); ++i) {
     Connection& c = *connections[i];
     const std::size_t first = pieces.size();
-    offered[i] = c.queue.gather(pieces, kPiecesPerSend, joined);
+    offered[i] = c.queue.gather(pieces, kShareOfSend, joined);
     Outgoing& out = outgoing.emplace_back();
     out.fd = c.fd();
     out.message.msg_iov = pieces.data() + first;
@@ -194,7 +195,7 @@ void Worker::Impl::on_sent(Connection& c, ssize_t result, std::size_t offered) {
     if (c.linger_after_flush && c.phase != Phase::kLingering) linger(c);
     return;
   }
-  if (taken == offered) return mark_dirty(c, Urgency::kBulk);  // there was more than fits one call
+  if (taken == offered) return mark_dirty(c, Urgency::kBulk);  // there was more than one send offers
   if (!c.blocked_since) {
     c.blocked_since = worker.now_;
     const Time due = worker.now_ + worker.config_.send_blocked_timeout;

@@ -6,26 +6,26 @@
 
 namespace rt::net {
 
-std::size_t SendQueue::gather(std::vector<iovec>& out, std::size_t max, JoinedFrames& joined) const {
+std::size_t SendQueue::gather(std::vector<iovec>& out, const SendShare& max, JoinedFrames& joined) const {
   std::span<const FrameRef> frames = std::span(frames_).subspan(head_);
-  frames = frames.first(std::min(frames.size(), max));
-  std::size_t total = 0;
+  frames = frames.first(std::min(frames.size(), max.frames));
+  std::size_t room = max.bytes;
+  const auto add = [&](std::string_view bytes) {
+    bytes = bytes.substr(0, room);
+    if (bytes.empty()) return;
+    out.push_back({const_cast<char*>(bytes.data()), bytes.size()});
+    room -= bytes.size();
+  };
   if (head_offset_ > 0) {
-    const std::string_view rest = frames.front().bytes().substr(head_offset_);
-    out.push_back({const_cast<char*>(rest.data()), rest.size()});
-    total = rest.size();
+    add(frames.front().bytes().substr(head_offset_));
     frames = frames.subspan(1);
   }
   if (const auto piece = joined.join(frames)) {
-    out.push_back(*piece);
-    return total + piece->iov_len;
+    add({static_cast<const char*>(piece->iov_base), piece->iov_len});
+  } else {
+    for (const FrameRef& frame : frames) add(frame.bytes());
   }
-  for (const FrameRef& frame : frames) {
-    const std::string_view bytes = frame.bytes();
-    out.push_back({const_cast<char*>(bytes.data()), bytes.size()});
-    total += bytes.size();
-  }
-  return total;
+  return max.bytes - room;
 }
 
 void SendQueue::consume(std::size_t bytes) {

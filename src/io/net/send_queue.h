@@ -11,6 +11,12 @@
 
 namespace rt::net {
 
+// What one send may offer to the kernel.
+struct SendShare {
+  std::size_t frames;
+  std::size_t bytes;
+};
+
 class SendQueue {
  public:
   void push(FrameRef frame) {
@@ -21,9 +27,9 @@ class SendQueue {
   // Bytes not yet taken by the kernel; a shared frame counts in full.
   std::size_t bytes() const { return bytes_; }
 
-  // Appends up to `max` pieces of up to as many frames to `out`, the front first; returns their total size. The pieces
-  // are valid until the queue changes or `joined` is cleared.
-  std::size_t gather(std::vector<iovec>& out, std::size_t max, JoinedFrames& joined) const;
+  // Appends at most so many frames and bytes to `out`, the front first, in no more pieces than frames; the last one may
+  // be cut. Returns their total size. The pieces are valid until the queue changes or `joined` is cleared.
+  std::size_t gather(std::vector<iovec>& out, const SendShare& max, JoinedFrames& joined) const;
   // The kernel took this many bytes from the front.
   void consume(std::size_t bytes);
   // Forgets every frame of which nothing is on the wire yet. Returns how many.

@@ -8,13 +8,15 @@
 namespace rt::net {
 namespace {
 
-std::string gathered(const SendQueue& queue, std::size_t max_pieces) {
+std::string gathered(const SendQueue& queue, const SendShare& max) {
   std::vector<iovec> pieces;
   JoinedFrames joined;
-  const std::size_t total = queue.gather(pieces, max_pieces, joined);
+  const std::size_t total = queue.gather(pieces, max, joined);
   std::string bytes;
   for (const iovec& piece : pieces) bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
   CHECK(bytes.size() == total);
+  CHECK(pieces.size() <= max.frames);
+  CHECK(total <= max.bytes);
   return bytes;
 }
 
@@ -31,7 +33,7 @@ TEST_CASE("whatever pieces the kernel takes, every byte goes out once and in ord
       expected += frame;
       queue.push(FrameRef(frame));
     }
-    const std::string offered = gathered(queue, 1 + random() % 8);
+    const std::string offered = gathered(queue, {.frames = 1 + random() % 8, .bytes = 1 + random() % 300});
     const std::size_t taken = offered.empty() ? 0 : random() % (offered.size() + 1);
     sent += offered.substr(0, taken);
     queue.consume(taken);
@@ -46,7 +48,7 @@ TEST_CASE("a discarded queue still finishes the frame that is on the wire") {
   for (const char* frame : {"first", "second", "third"}) queue.push(FrameRef(std::string(frame)));
   queue.consume(7);  // "first" and "se"
   CHECK(queue.discard_unsent() == 1);
-  CHECK(gathered(queue, 10) == "cond");
+  CHECK(gathered(queue, {10, 1000}) == "cond");
   CHECK(queue.bytes() == 4);
   queue.consume(4);
   CHECK(queue.discard_unsent() == 0);

@@ -119,11 +119,15 @@ class Worker {
   static constexpr std::size_t kUnreadResponseBytesMax = 64 * 1024;
   // All together who had their share of an earlier turn and have more to say.
   static constexpr std::chrono::microseconds kGreedyTimePerTurn{200};
+  static constexpr std::size_t kBytesPerSend = 64 * 1024;
   static constexpr std::size_t kEndsPerTurn =
       32;  // connections whose handlers are told of their end, and that are removed
   // A fan-out to more than this is bulk.
   static constexpr std::size_t kFanOutAtOnceMax = 128;
-  static constexpr std::size_t kBulkSendsPerGroup = 16;  // before another fan-out has its turn
+  // A group is sent before another fan-out has its turn, and before the clock is looked at. Its bytes are bounded too:
+  // the kernel copies them, and takes memory for them where the client does not read.
+  static constexpr std::size_t kBulkSendsPerGroup = 16;
+  static constexpr std::size_t kBulkBytesPerGroup = 64 * 1024;
   static constexpr std::size_t kBulkGroupsPerTurn = 16;
   static constexpr std::chrono::microseconds kBulkTimePerTurn{400};
 

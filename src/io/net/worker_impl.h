@@ -64,7 +64,7 @@ struct Worker::Impl {
   void mark_dirty(Connection& c, Urgency urgency);
   void flush();
   void flush_bulk();
-  void take_from(BulkGroup& group, std::size_t count);
+  void take_group(BulkGroup& group);
   void flush_all(std::vector<Connection*>& connections);
   void flush_some(std::span<Connection* const> connections);
   void on_sent(Connection& c, ssize_t result, std::size_t offered);
