@@ -140,6 +140,7 @@ ssize_t Client::receive(std::span<char> buffer, ReceivedAt& at) {
   message.msg_controllen = sizeof(control);
   const ssize_t count = stamps_arrivals_ ? recvmsg(fd_, &message, 0) : recv(fd_, buffer.data(), buffer.size(), 0);
   at.received = std::chrono::steady_clock::now();
+  at.arrived = std::chrono::system_clock::now();  // the kernel begins to stamp a moment after it was asked to
   if (count <= 0 || !stamps_arrivals_) return count;
   for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_TIMESTAMPNS) continue;
