@@ -52,6 +52,7 @@ struct Config {
   std::chrono::milliseconds connect_error_backoff{2'000};
   std::chrono::milliseconds channel_error_backoff{5'000};
   std::chrono::milliseconds token_confirm_interval{300'000};
+  std::chrono::milliseconds tenant_cache_expiration{30'000};
   std::chrono::milliseconds replication_ready_timeout{60'000};
 
   bool compression = false;  // permessage-deflate, for clients that offer it

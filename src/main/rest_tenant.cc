@@ -10,7 +10,7 @@ class RestTenant final : public rest::Tenant {
   RestTenant(realtime::Shard& shard, std::shared_ptr<realtime::LiveTenant> tenant)
       : shard_(shard), tenant_(std::move(tenant)) {}
 
-  const TenantRecord& record() const override { return *tenant_->record; }
+  const TenantRecord& record() const override { return tenant_->record(shard_.worker().index()); }
   Result<TokenRef, TokenFault> verify(std::string_view token) override { return shard_.verify(record(), token); }
   void count_request() override { shard_.count(tenant_, realtime::kRequestRate, 1); }
   double requests_per_second() override { return tenant_->requests.per_second(); }

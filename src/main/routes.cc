@@ -13,12 +13,23 @@ std::string_view without_trailing_slash(std::string_view path) {
   return path;
 }
 
+// An answer that was made elsewhere, on its way to the worker that has the request.
+class RespondMail final : public net::Mail {
+ public:
+  explicit RespondMail(std::function<void()> respond) : respond_(std::move(respond)) {}
+  void deliver() override { respond_(); }
+
+ private:
+  std::function<void()> respond_;
+};
+
 }  // namespace
 
-Routes::Routes(const RoutesConfig& config, realtime::Node& node, const Clock& clock, Random& random,
-               Obstacles obstacles, Scrape scrape)
+Routes::Routes(const RoutesConfig& config, realtime::Node& node, tenancy::TenantApi& tenants, const Clock& clock,
+               Random& random, Obstacles obstacles, Scrape scrape)
     : config_(config),
       node_(node),
+      tenants_(tenants),
       clock_(clock),
       random_(random),
       obstacles_(std::move(obstacles)),
@@ -37,9 +48,22 @@ void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http:
   if (path == "/debug/echo" && config_.debug_echo && request.method == "GET")
     return echoes_[static_cast<std::size_t>(worker.index())]->open(connection, request);
 
-  http::Response response = answer(worker, request);
+  std::string id = rest::request_id(request, config_.request_id_baggage_key, random_);
+  const auto access = tenancy::TenantApi::access_for(request);
+  if (!access) return respond(worker, connection, id, answer(worker, request));
+  if (!may(*access, request)) return respond(worker, connection, id, {.status = 403});
+  tenants_.handle(request, [this, &worker, connection, id = std::move(id)](http::Response response) {
+    if (worker.in_loop_thread()) return respond(worker, connection, id, std::move(response));
+    worker.post(std::make_unique<RespondMail>([this, &worker, connection, id, response = std::move(response)] {
+      respond(worker, connection, id, response);
+    }));
+  });
+}
+
+void Routes::respond(net::Worker& worker, net::ConnectionId connection, const std::string& request_id,
+                     http::Response response) {
   response.headers.push_back({"cache-control", "max-age=0, private, must-revalidate"});
-  response.headers.push_back({"x-request-id", rest::request_id(request, config_.request_id_baggage_key, random_)});
+  response.headers.push_back({"x-request-id", request_id});
   worker.respond(connection, response);
 }
 
@@ -53,22 +77,22 @@ http::Response Routes::answer(net::Worker& worker, const http::Request& request)
       return obstacles.empty() ? http::Response::text(200, "ok") : http::Response::text(503, obstacles);
     }
   }
-  if (ops::is_tenant_view(request)) {
-    if (!is_operator(request, config_.admin)) return {.status = 403};
-    return ops::view_tenants(request, config_.tenants);
-  }
   realtime::Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
   if (auto answer = rest::answer(request, rest_tenants(shard))) return *std::move(answer);
   return http::Response::json(404, "\"Not Found\"");
 }
 
 http::Response Routes::metrics(const http::Request& request) {
-  if (!is_operator(request, config_.metrics)) return {.status = 403};
+  const auto claims =
+      ops::operator_claims(request, config_.metrics, node_.config.claim_validators, clock_.unix_seconds());
+  if (!claims) return {.status = 403};
   return {200, {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}}, scrape_()};
 }
 
-bool Routes::is_operator(const http::Request& request, const ops::OperatorTokens& tokens) const {
-  return ops::has_operator_token(request, tokens, node_.config.claim_validators, clock_.unix_seconds());
+bool Routes::may(tenancy::TenantApi::Access access, const http::Request& request) const {
+  const auto claims =
+      ops::operator_claims(request, config_.admin, node_.config.claim_validators, clock_.unix_seconds());
+  return claims && (access == tenancy::TenantApi::Access::kRead || !ops::is_of_client(*claims));
 }
 
 }  // namespace rt::app

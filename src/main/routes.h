@@ -11,16 +11,15 @@
 #include "io/net/worker.h"
 #include "services/ops/echo.h"
 #include "services/ops/operator_token.h"
-#include "services/ops/tenant_views.h"
 #include "services/realtime/node.h"
 #include "services/realtime/socket_endpoint.h"
+#include "services/tenancy/tenant_api.h"
 
 namespace rt::app {
 
 struct RoutesConfig {
   ops::OperatorTokens metrics;
   ops::OperatorTokens admin;
-  ops::TenantSource tenants;
   std::string request_id_baggage_key;
   bool debug_echo = false;
 };
@@ -32,9 +31,9 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   // The text of a scrape. Thread-safe.
   using Scrape = std::function<std::string()>;
 
-  // The node must be complete before the workers run, and outlive the routes.
-  Routes(const RoutesConfig& config, realtime::Node& node, const Clock& clock, Random& random, Obstacles obstacles,
-         Scrape scrape);
+  // The node must be complete before the workers run; it and the others outlive the routes.
+  Routes(const RoutesConfig& config, realtime::Node& node, tenancy::TenantApi& tenants, const Clock& clock,
+         Random& random, Obstacles obstacles, Scrape scrape);
 
   // Before the workers run.
   void add_worker(net::Worker& worker);
@@ -44,10 +43,14 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
  private:
   http::Response answer(net::Worker& worker, const http::Request& request);
   http::Response metrics(const http::Request& request);
-  bool is_operator(const http::Request& request, const ops::OperatorTokens& tokens) const;
+  bool may(tenancy::TenantApi::Access access, const http::Request& request) const;
+  // With the headers that every answer has.
+  void respond(net::Worker& worker, net::ConnectionId connection, const std::string& request_id,
+               http::Response response);
 
   const RoutesConfig config_;
   realtime::Node& node_;
+  tenancy::TenantApi& tenants_;
   const Clock& clock_;
   Random& random_;
   const Obstacles obstacles_;

@@ -26,6 +26,8 @@
 #include "main/secrets.h"
 #include "services/realtime/shard.h"
 #include "services/tenancy/directory.h"
+#include "services/tenancy/registry.h"
+#include "services/tenancy/tenant_api.h"
 
 namespace rt::app {
 namespace {
@@ -67,25 +69,32 @@ std::vector<std::string> admin_secrets(const Config& config) {
   return secrets;
 }
 
-TenantRecord seeded_tenant(const Config& config, Random& random) {
+TenantRecord seeded_tenant(const Config& config, const tenants::Encryption& secrets, Random& random) {
   TenantRecord tenant;
   tenant.id = random.uuid();
   tenant.external_id = config.self_host_tenant_name;
   tenant.name = config.self_host_tenant_name;
-  tenant.jwt_secret = encryption(config).encrypt(*config.api_jwt_secret, random);
+  tenant.jwt_secret = secrets.encrypt(*config.api_jwt_secret, random);
   tenant.jwt_jwks = config.api_jwt_jwks;
   tenant.limits = config.new_tenant_limits;
   return tenant;
 }
 
-Result<std::unique_ptr<tenancy::Directory>> load_tenants(const Config& config, Random& random) {
+// The registry with what is in the store, seeded where the settings ask for it.
+Result<std::unique_ptr<tenancy::Registry>> open_registry(const Config& config, tenancy::Directory& directory,
+                                                         const tenants::Encryption& secrets, Random& random, Log& log) {
   auto store = store::open_sqlite_store(config.data_dir + "/control.sqlite");
   if (!store) return tl::make_unexpected(store.error());
+  auto registry =
+      std::make_unique<tenancy::Registry>(tenancy::RegistryConfig{.refresh_interval = config.tenant_cache_expiration,
+                                                                  .new_tenant_limits = config.new_tenant_limits},
+                                          std::move(*store), directory, secrets, random, log);
   if (config.seed_self_host) {
-    if (const auto ok = (*store)->upsert_tenant(seeded_tenant(config, random)); !ok)
+    if (const auto ok = registry->seed(seeded_tenant(config, secrets, random)); !ok)
       return fail(ok.error(), "seeding the tenant");
   }
-  return tenancy::Directory::load(**store, encryption(config));
+  if (const auto ok = registry->load(); !ok) return fail(ok.error(), "loading the tenants");
+  return registry;
 }
 
 net::WorkerConfig worker_config(const Config& config) {
@@ -178,6 +187,15 @@ class CallMail final : public net::Mail {
  private:
   std::function<void()> call_;
 };
+
+// Tells every worker what has changed of a tenant. Thread-safe.
+void apply(realtime::Node& node, std::string_view external_id, const realtime::RecordChange& change) {
+  using Presence = realtime::LiveTenants::Presence;
+  const auto tenant = node.tenants.to_change(external_id, change.is_gone ? Presence::kIsGone : Presence::kStays);
+  if (!tenant) return;
+  for (realtime::Shard* shard : node.shards)
+    shard->worker().post(std::make_unique<CallMail>([shard, tenant, change] { shard->change(tenant, change); }));
+}
 
 // From the first signal to the end of the process.
 class Lifecycle {
@@ -282,13 +300,14 @@ int serve(Config config) {
   for (const std::string& warning : config.warnings) (*log)->warning(warning);
   if (config.db_enc_write_gcm && !config.db_enc_key_gcm)
     (*log)->warning("DB_ENC_WRITE_GCM is set and DB_ENC_KEY_GCM is not: secrets are written in the old format");
-  auto directory = load_tenants(config, random);
-  if (!directory) return failed(directory.error());
-  for (const std::string& complaint : (*directory)->complaints()) (*log)->warning(complaint);
+  const tenants::Encryption secrets = encryption(config);
+  tenancy::Directory directory(secrets, [&log](const std::string& complaint) { (*log)->warning(complaint); });
+  auto registry = open_registry(config, directory, secrets, random, **log);
+  if (!registry) return failed(registry.error());
 
   const int workers =
       config.workers > 0 ? config.workers : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
-  realtime::LiveTenants tenants([&directory](std::string_view name) { return (*directory)->find(name); },
+  realtime::LiveTenants tenants([&directory](std::string_view name) { return directory.find(name); },
                                 config.default_tenant, static_cast<std::size_t>(workers));
   realtime::Node node(node_config(config), HashKey{random.next(), random.next()}, tenants, **log);
   NodeParts parts{.connections_max = config.connections_max,
@@ -296,16 +315,17 @@ int serve(Config config) {
                   .region = config.region,
                   .log = log->get()};
   const auto obstacles = [&node] { return node.draining.load() ? std::string("draining\n") : std::string(); };
+  tenancy::TenantApi tenant_api(
+      directory, **registry,
+      {.connected_users = [&tenants](std::string_view name) { return tenants.users_of(name); },
+       .disconnect_sockets = [&node](std::string_view name) { apply(node, name, {.disconnects = true}); },
+       .region = config.region,
+       .node_name = parts.node_name});
   Routes routes({.metrics = {{*config.metrics_jwt_secret}, config.metrics_token_blocklist},
                  .admin = {admin_secrets(config), config.api_token_blocklist},
-                 .tenants = {.all = [&directory] { return (*directory)->all(); },
-                             .find = [&directory](std::string_view name) { return (*directory)->find(name); },
-                             .connected_users = [&tenants](std::string_view name) { return tenants.users_of(name); },
-                             .region = config.region,
-                             .node_name = parts.node_name},
                  .request_id_baggage_key = config.request_id_baggage_key,
                  .debug_echo = config.debug_echo},
-                node, clock, random, obstacles, [&parts] { return scrape(parts); });
+                node, tenant_api, clock, random, obstacles, [&parts] { return scrape(parts); });
 
   std::vector<Lane> lanes(static_cast<std::size_t>(workers));
   auto batches = send_batches(config, lanes.size(), **log);
@@ -338,11 +358,20 @@ int serve(Config config) {
       lane.worker->run();
     });
   }
+  (*registry)->start([&node](const tenancy::TenantChange& change) {
+    apply(node, change.external_id,
+          {.record = change.tenant,
+           .is_gone = change.tenant == nullptr,
+           .keys = change.effects.keys,
+           .disconnects = change.effects.disconnects,
+           .event_rate = change.effects.event_rate,
+           .join_rate = change.effects.join_rate});
+  });
   int exit_code = 0;
   {
     Lifecycle lifecycle(config, io, **listener, node, lanes);
     (*log)->info("listening on port " + std::to_string((*listener)->port()) + ", " + std::to_string(workers) +
-                 " workers, " + std::to_string((*directory)->size()) + " tenants, sending with " + send_method);
+                 " workers, " + std::to_string(directory.size()) + " tenants, sending with " + send_method);
     if (!config.ready_file.empty()) {
       if (const auto ok = write_ready_file(config.ready_file, (*listener)->port()); !ok) {
         exit_code = failed(ok.error());
@@ -352,6 +381,7 @@ int serve(Config config) {
     io.run();
   }
   (*listener)->close();
+  (*registry)->stop();
   for (Lane& lane : lanes) lane.worker->stop();
   for (Lane& lane : lanes) lane.thread.join();
   (*log)->info("stopped");

@@ -227,6 +227,8 @@ std::vector<Setting> socket_settings() {
        "delay before a refused join is answered"},
       {"TOKEN_CONFIRM_INTERVAL_MS", "", milliseconds(&Config::token_confirm_interval, 1),
        "longest time between two confirmations of a channel's token"},
+      {"TENANT_CACHE_EXPIRATION_IN_MS", "", milliseconds(&Config::tenant_cache_expiration, 1),
+       "how long a change that somebody else wrote to the control store may stay unseen"},
       {"REPLICATION_READY_TIMEOUT_MS", "", milliseconds(&Config::replication_ready_timeout, 1),
        "how long a channel that asked for the replication notice waits for it before it is closed"},
       {"", "--debug-echo", flag_switch(&Config::debug_echo), "serve /debug/echo, a WebSocket that echoes, for tests"},

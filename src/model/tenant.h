@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace rt {
 
@@ -22,6 +23,17 @@ struct TenantLimits {
   std::int64_t payload_kb_max = 3000;                      // kilobytes of 1000 bytes
   std::optional<std::int64_t> client_presence_events_max;  // in a window; nullopt: the server's default
   std::optional<std::int64_t> client_presence_window_ms;
+  bool operator==(const TenantLimits&) const = default;
+};
+
+// The settings of a service that a tenant has; `postgres_cdc_rls` describes its database.
+struct TenantExtension {
+  std::string id;  // UUID text
+  std::string type;
+  std::string settings;     // a JSON object; what says where the database is and how to log in is encrypted
+  std::string inserted_at;  // UTC, as below; both are set by the store where they are empty
+  std::string updated_at;
+  bool operator==(const TenantExtension&) const = default;
 };
 
 struct TenantRecord {
@@ -37,7 +49,13 @@ struct TenantRecord {
   bool suspended = false;
   bool private_only = false;
   bool presence_enabled = false;
-  std::string inserted_at;  // UTC, `2023-01-01T00:00:00`; set by the store
+  std::vector<TenantExtension> extensions;  // at most one of each type
+  // Not used by this server: kept for others that share the store.
+  std::string cdc_default = "postgres_cdc_rls";
+  std::string broadcast_adapter = "gen_rpc";
+  std::int64_t migrations_ran = 0;
+  std::string feature_flags = "{}";  // a JSON object of booleans
+  std::string inserted_at;           // UTC, `2023-01-01T00:00:00`; set by the store
 };
 
 }  // namespace rt

@@ -130,6 +130,17 @@ void ChannelSet::end(Channel& channel, std::string_view reason, Actions& out) {
   remove(channel);
 }
 
+void ChannelSet::disconnect(Actions& out) {
+  for (const auto& [topic, channel] : channels_) {
+    send({.topic = topic,
+          .event = "system",
+          .payload = R"({"extension":"system","status":"ok","message":"Server requested disconnect"})"},
+         out);
+  }
+  while (!channels_.empty()) remove(*channels_.begin()->second);
+  out.push_back(CloseSocket{ws::CloseCode::kServiceRestart});
+}
+
 Channel* ChannelSet::find(std::string_view topic) {
   const auto found = channels_.find(topic);
   return found == channels_.end() ? nullptr : found->second.get();

@@ -48,6 +48,9 @@ class ChannelSet {
   // Ends a channel, if there is one of this topic: the client is told why and that it is closed.
   void end(std::string_view topic, std::string_view reason, Actions& out);
 
+  // Ends them all: each is told that the server wants it so, and the socket is closed.
+  void disconnect(Actions& out);
+
   // Called by deadlines.
   void on_channel_due(Channel& channel);
   void on_refusal_due(Refusal& refusal);

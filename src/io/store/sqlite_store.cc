@@ -14,6 +14,8 @@
 #include <iterator>
 #include <optional>
 #include <string_view>
+#include <tuple>
+#include <utility>
 
 namespace rt::store {
 namespace {
@@ -53,16 +55,37 @@ CREATE TABLE tenants (
 ) STRICT;
 CREATE UNIQUE INDEX tenants_external_id_index ON tenants (external_id);
 )sql",
+    R"sql(
+CREATE TABLE extensions (
+  id TEXT PRIMARY KEY NOT NULL,
+  type TEXT,
+  settings TEXT,
+  tenant_external_id TEXT REFERENCES tenants (external_id) ON DELETE CASCADE,
+  inserted_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX extensions_tenant_external_id_index ON extensions (tenant_external_id);
+CREATE UNIQUE INDEX extensions_tenant_external_id_type_index ON extensions (tenant_external_id, type);
+)sql",
 };
 constexpr int kVersion = static_cast<int>(std::size(kMigrations));
 
+// The parameter names one tenant, or is null for all.
 constexpr const char* kSelectTenants = R"sql(
 SELECT id, external_id, name, jwt_secret, jwt_jwks, max_concurrent_users, max_events_per_second,
        coalesce(max_presence_events_per_second, 1000), max_joins_per_second, max_channels_per_client,
        max_bytes_per_second, coalesce(max_payload_size_in_kb, 3000), coalesce(suspend, 0), private_only,
-       presence_enabled, max_client_presence_events_per_window, client_presence_window_ms,
+       presence_enabled, coalesce(migrations_ran, 0), max_client_presence_events_per_window, client_presence_window_ms,
+       coalesce(postgres_cdc_default, 'postgres_cdc_rls'), coalesce(broadcast_adapter, 'gen_rpc'), feature_flags,
        strftime('%Y-%m-%dT%H:%M:%S', inserted_at)
-FROM tenants WHERE external_id IS NOT NULL ORDER BY external_id
+FROM tenants WHERE external_id IS NOT NULL AND external_id = coalesce(?, external_id) ORDER BY external_id
+)sql";
+
+// In the order of the tenants above; the parameter is the same.
+constexpr const char* kSelectExtensions = R"sql(
+SELECT tenant_external_id, id, coalesce(type, ''), coalesce(settings, '{}'),
+       strftime('%Y-%m-%dT%H:%M:%S', inserted_at), strftime('%Y-%m-%dT%H:%M:%S', updated_at)
+FROM extensions WHERE tenant_external_id = coalesce(?, tenant_external_id) ORDER BY tenant_external_id, type
 )sql";
 
 // The parameters stand in the order of the columns above, as far as they are written.
@@ -70,8 +93,9 @@ constexpr const char* kUpsertTenant = R"sql(
 INSERT INTO tenants (id, external_id, name, jwt_secret, jwt_jwks, max_concurrent_users, max_events_per_second,
                      max_presence_events_per_second, max_joins_per_second, max_channels_per_client,
                      max_bytes_per_second, max_payload_size_in_kb, suspend, private_only, presence_enabled,
-                     inserted_at, updated_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, datetime('now'), datetime('now'))
+                     migrations_ran, max_client_presence_events_per_window, client_presence_window_ms,
+                     postgres_cdc_default, broadcast_adapter, feature_flags, inserted_at, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, datetime('now'), datetime('now'))
 ON CONFLICT (external_id) DO UPDATE SET
   name = excluded.name, jwt_secret = excluded.jwt_secret, jwt_jwks = excluded.jwt_jwks,
   max_concurrent_users = excluded.max_concurrent_users, max_events_per_second = excluded.max_events_per_second,
@@ -79,7 +103,16 @@ ON CONFLICT (external_id) DO UPDATE SET
   max_joins_per_second = excluded.max_joins_per_second, max_channels_per_client = excluded.max_channels_per_client,
   max_bytes_per_second = excluded.max_bytes_per_second, max_payload_size_in_kb = excluded.max_payload_size_in_kb,
   suspend = excluded.suspend, private_only = excluded.private_only, presence_enabled = excluded.presence_enabled,
+  migrations_ran = excluded.migrations_ran,
+  max_client_presence_events_per_window = excluded.max_client_presence_events_per_window,
+  client_presence_window_ms = excluded.client_presence_window_ms, postgres_cdc_default = excluded.postgres_cdc_default,
+  broadcast_adapter = excluded.broadcast_adapter, feature_flags = excluded.feature_flags,
   updated_at = excluded.updated_at
+)sql";
+
+constexpr const char* kInsertExtension = R"sql(
+INSERT INTO extensions (id, type, settings, tenant_external_id, inserted_at, updated_at)
+VALUES (?, ?, ?, ?, datetime('now'), datetime('now'))
 )sql";
 
 struct DatabaseCloser {
@@ -115,6 +148,13 @@ class Run {
     }
   }
   void bind(std::int64_t value) { sqlite3_bind_int64(statement_, ++bound_, value); }
+  void bind_or_null(std::optional<std::int64_t> value) {
+    if (value) {
+      bind(*value);
+    } else {
+      sqlite3_bind_null(statement_, ++bound_);
+    }
+  }
 
   // SQLITE_ROW, SQLITE_DONE or an error.
   int step() {
@@ -155,8 +195,10 @@ TenantRecord read_tenant(Run& row) {
     *limit = row.integer();
   }
   for (bool* flag : {&tenant.suspended, &tenant.private_only, &tenant.presence_enabled}) *flag = row.integer() != 0;
+  tenant.migrations_ran = row.integer();
   limits.client_presence_events_max = row.optional_integer();
   limits.client_presence_window_ms = row.optional_integer();
+  for (std::string* text : {&tenant.cdc_default, &tenant.broadcast_adapter, &tenant.feature_flags}) *text = row.text();
   tenant.inserted_at = row.text();
   return tenant;
 }
@@ -175,6 +217,11 @@ void bind_tenant(Run& run, const TenantRecord& tenant) {
     run.bind(limit);
   }
   for (const bool flag : {tenant.suspended, tenant.private_only, tenant.presence_enabled}) run.bind(std::int64_t{flag});
+  run.bind(tenant.migrations_ran);
+  run.bind_or_null(limits.client_presence_events_max);
+  run.bind_or_null(limits.client_presence_window_ms);
+  for (const std::string* text : {&tenant.cdc_default, &tenant.broadcast_adapter, &tenant.feature_flags})
+    run.bind(std::string_view(*text));
 }
 
 // An open file of any version.
@@ -213,6 +260,7 @@ class Connection {
   }
 
   const std::string& path() const { return path_; }
+  int changes() const { return sqlite3_changes(database_.get()); }  // rows, by the last statement
 
  private:
   Connection(std::string path, Database database) : path_(std::move(path)), database_(std::move(database)) {}
@@ -266,31 +314,144 @@ Result<void> migrate(Connection& connection) {
   return applied;
 }
 
-class SqliteStore final : public ControlStore {
+// Rolled back unless it is committed.
+class Transaction {
  public:
-  SqliteStore(Connection connection, Statement select, Statement upsert)
-      : connection_(std::move(connection)), select_(std::move(select)), upsert_(std::move(upsert)) {}
-
-  Result<std::vector<TenantRecord>> load_tenants() override {
-    std::vector<TenantRecord> tenants;
-    Run run(select_.get());
-    int stepped;
-    while ((stepped = run.step()) == SQLITE_ROW) tenants.push_back(read_tenant(run));
-    if (stepped != SQLITE_DONE) return connection_.failed("reading tenants from");
-    return tenants;
+  static Result<Transaction> begin(Connection& connection) {
+    if (const auto begun = connection.execute("BEGIN IMMEDIATE"); !begun) return tl::make_unexpected(begun.error());
+    return Transaction(connection);
   }
-
-  Result<void> upsert_tenant(const TenantRecord& record) override {
-    Run run(upsert_.get());
-    bind_tenant(run, record);
-    if (run.step() != SQLITE_DONE) return connection_.failed("writing tenant " + record.external_id + " to");
-    return {};
+  Transaction(Transaction&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
+  Transaction& operator=(Transaction&&) = delete;
+  ~Transaction() {
+    if (connection_ != nullptr) std::ignore = connection_->execute("ROLLBACK");
+  }
+  Result<void> commit() {
+    auto committed = connection_->execute("COMMIT");
+    if (committed) connection_ = nullptr;
+    return committed;
   }
 
  private:
+  explicit Transaction(Connection& connection) : connection_(&connection) {}
+
+  Connection* connection_;
+};
+
+struct Statements {
+  Statement select_tenants;
+  Statement select_extensions;
+  Statement upsert_tenant;
+  Statement delete_tenant;
+  Statement delete_extensions;
+  Statement insert_extension;
+  Statement data_version;
+};
+
+Result<Statements> prepare_all(Connection& connection) {
+  Statements out;
+  const std::pair<Statement*, const char*> all[] = {
+      {&out.select_tenants, kSelectTenants},
+      {&out.select_extensions, kSelectExtensions},
+      {&out.upsert_tenant, kUpsertTenant},
+      {&out.delete_tenant, "DELETE FROM tenants WHERE external_id = ?"},
+      {&out.delete_extensions, "DELETE FROM extensions WHERE tenant_external_id = ?"},
+      {&out.insert_extension, kInsertExtension},
+      {&out.data_version, "PRAGMA data_version"},
+  };
+  for (const auto& [statement, sql] : all) {
+    auto prepared = connection.prepare(sql);
+    if (!prepared) return tl::make_unexpected(prepared.error());
+    *statement = std::move(*prepared);
+  }
+  return out;
+}
+
+class SqliteStore final : public ControlStore {
+ public:
+  SqliteStore(Connection connection, Statements statements)
+      : connection_(std::move(connection)), statements_(std::move(statements)) {}
+
+  Result<std::vector<TenantRecord>> load_tenants() override { return load(std::nullopt); }
+
+  Result<std::optional<TenantRecord>> find_tenant(std::string_view external_id) override {
+    auto found = load(external_id);
+    if (!found) return tl::make_unexpected(found.error());
+    if (found->empty()) return std::optional<TenantRecord>();
+    return std::optional<TenantRecord>(std::move(found->front()));
+  }
+
+  Result<void> put_tenant(const TenantRecord& record, Extensions extensions) override {
+    auto transaction = Transaction::begin(connection_);
+    if (!transaction) return tl::make_unexpected(transaction.error());
+    const std::string doing = "writing tenant " + record.external_id + " to";
+    {
+      Run run(statements_.upsert_tenant.get());
+      bind_tenant(run, record);
+      if (run.step() != SQLITE_DONE) return connection_.failed(doing);
+    }
+    if (extensions == Extensions::kReplace) {
+      Run clear(statements_.delete_extensions.get());
+      clear.bind(record.external_id);
+      if (clear.step() != SQLITE_DONE) return connection_.failed(doing);
+      for (const TenantExtension& extension : record.extensions) {
+        Run insert(statements_.insert_extension.get());
+        for (const std::string* text : {&extension.id, &extension.type, &extension.settings, &record.external_id})
+          insert.bind(std::string_view(*text));
+        if (insert.step() != SQLITE_DONE) return connection_.failed(doing);
+      }
+    }
+    return transaction->commit();
+  }
+
+  Result<bool> delete_tenant(std::string_view external_id) override {
+    Run run(statements_.delete_tenant.get());
+    run.bind(external_id);
+    if (run.step() != SQLITE_DONE) return connection_.failed("deleting tenant " + std::string(external_id) + " from");
+    return connection_.changes() > 0;
+  }
+
+  // The number moves when another connection commits, not when this one does (SQLite manual, PRAGMA data_version).
+  Result<bool> has_changed() override {
+    Run run(statements_.data_version.get());
+    if (run.step() != SQLITE_ROW) return connection_.failed("reading the version of the data in");
+    return std::exchange(data_version_, run.integer()) != data_version_;
+  }
+
+ private:
+  Result<std::vector<TenantRecord>> load(std::optional<std::string_view> external_id) {
+    std::vector<TenantRecord> tenants;
+    Run run(statements_.select_tenants.get());
+    run.bind_or_null(external_id);
+    int stepped;
+    while ((stepped = run.step()) == SQLITE_ROW) tenants.push_back(read_tenant(run));
+    if (stepped != SQLITE_DONE) return connection_.failed("reading tenants from");
+    if (const auto loaded = load_extensions(external_id, tenants); !loaded) return tl::make_unexpected(loaded.error());
+    return tenants;
+  }
+
+  // Both are in the order of the tenants' names.
+  Result<void> load_extensions(std::optional<std::string_view> external_id, std::vector<TenantRecord>& tenants) {
+    Run run(statements_.select_extensions.get());
+    run.bind_or_null(external_id);
+    auto tenant = tenants.begin();
+    int stepped;
+    while ((stepped = run.step()) == SQLITE_ROW) {
+      const std::string name = run.text();
+      while (tenant != tenants.end() && tenant->external_id < name) ++tenant;
+      if (tenant == tenants.end() || tenant->external_id != name) continue;
+      TenantExtension& extension = tenant->extensions.emplace_back();
+      for (std::string* text :
+           {&extension.id, &extension.type, &extension.settings, &extension.inserted_at, &extension.updated_at})
+        *text = run.text();
+    }
+    if (stepped != SQLITE_DONE) return connection_.failed("reading extensions from");
+    return {};
+  }
+
   Connection connection_;
-  Statement select_;  // closed before their connection
-  Statement upsert_;
+  Statements statements_;  // closed before their connection
+  std::int64_t data_version_ = 0;
 };
 
 }  // namespace
@@ -299,11 +460,9 @@ Result<std::unique_ptr<ControlStore>> open_sqlite_store(const std::string& path)
   auto connection = Connection::open(path);
   if (!connection) return fail(connection.error().message);
   if (const auto migrated = migrate(*connection); !migrated) return fail(migrated.error().message);
-  auto select = connection->prepare(kSelectTenants);
-  if (!select) return fail(select.error().message);
-  auto upsert = connection->prepare(kUpsertTenant);
-  if (!upsert) return fail(upsert.error().message);
-  return std::make_unique<SqliteStore>(std::move(*connection), std::move(*select), std::move(*upsert));
+  auto statements = prepare_all(*connection);
+  if (!statements) return tl::make_unexpected(statements.error());
+  return std::make_unique<SqliteStore>(std::move(*connection), std::move(*statements));
 }
 
 }  // namespace rt::store

@@ -52,7 +52,12 @@ TEST_CASE("a tenant comes back as it was stored, also after a restart") {
   tenant.limits = {1, 2, 3, 4, 5, 6, 7, std::nullopt, std::nullopt};
   tenant.suspended = true;
   tenant.presence_enabled = true;
-  REQUIRE(file.open()->upsert_tenant(tenant));
+  tenant.limits.client_presence_events_max = 8;
+  tenant.cdc_default = "other";
+  tenant.broadcast_adapter = "phoenix";
+  tenant.migrations_ran = 81;
+  tenant.feature_flags = R"({"x":true})";
+  REQUIRE(file.open()->put_tenant(tenant, Extensions::kKeep));
 
   const auto loaded = file.open()->load_tenants();
   REQUIRE(loaded);
@@ -74,7 +79,12 @@ TEST_CASE("a tenant comes back as it was stored, also after a restart") {
   CHECK(!found.private_only);
   CHECK(found.presence_enabled);
   CHECK(found.inserted_at.size() == std::string("2023-01-01T00:00:00").size());
+  CHECK(found.limits.client_presence_events_max == 8);
   CHECK(!found.limits.client_presence_window_ms);
+  CHECK(found.cdc_default == "other");
+  CHECK(found.broadcast_adapter == "phoenix");
+  CHECK(found.migrations_ran == 81);
+  CHECK(found.feature_flags == R"({"x":true})");
   file.execute("UPDATE tenants SET client_presence_window_ms = 7, inserted_at = '2023-01-01 10:20:30'");
   const auto again = file.open()->load_tenants();
   CHECK(again->front().limits.client_presence_window_ms == 7);
@@ -84,13 +94,13 @@ TEST_CASE("a tenant comes back as it was stored, also after a restart") {
 TEST_CASE("storing a tenant again updates it and keeps its id [T-051]") {
   const StoreFile file;
   const auto store = file.open();
-  REQUIRE(store->upsert_tenant(acme()));
+  REQUIRE(store->put_tenant(acme(), Extensions::kKeep));
   TenantRecord again = acme();
   again.id = "22222222-2222-4222-8222-222222222222";
   again.jwt_secret = "rotated";
   again.limits.joins_per_second_max = 9;
   again.private_only = true;
-  REQUIRE(store->upsert_tenant(again));
+  REQUIRE(store->put_tenant(again, Extensions::kKeep));
 
   const auto loaded = store->load_tenants();
   REQUIRE(loaded);
@@ -105,7 +115,7 @@ TEST_CASE("only the owner can read the store, its log included, whatever the uma
   const StoreFile file;
   const mode_t before = umask(0);
   const auto store = file.open();
-  REQUIRE(store->upsert_tenant(acme()));
+  REQUIRE(store->put_tenant(acme(), Extensions::kKeep));
   umask(before);
   for (const char* suffix : {"", "-wal", "-shm"}) {
     struct stat status{};
@@ -119,13 +129,13 @@ TEST_CASE("a tenant needs a secret or keys, and a refused one changes nothing") 
   const auto store = file.open();
   TenantRecord keyless = acme();
   keyless.jwt_secret.clear();
-  const auto refused = store->upsert_tenant(keyless);
+  const auto refused = store->put_tenant(keyless, Extensions::kKeep);
   REQUIRE(!refused);
   CHECK(refused.error().message == "writing tenant acme to the control store " + file.path +
                                        ": CHECK constraint failed: jwt_secret_or_jwt_jwks_required");
   CHECK(store->load_tenants()->empty());
   keyless.jwt_jwks = R"({"keys":[]})";
-  CHECK(store->upsert_tenant(keyless));
+  CHECK(store->put_tenant(keyless, Extensions::kKeep));
   CHECK(store->load_tenants()->front().jwt_secret == "");
 }
 
@@ -146,12 +156,60 @@ TEST_CASE("columns that were never filled read as their defaults") {
 TEST_CASE("a store of a newer program is refused and left alone") {
   const StoreFile file;
   CHECK(file.error() == "");
-  file.execute("PRAGMA user_version = 2");
+  file.execute("PRAGMA user_version = 3");
   CHECK(file.error() == "the control store " + file.path +
-                            " has schema version 2, and this program knows versions up to 1: use the newer program "
+                            " has schema version 3, and this program knows versions up to 2: use the newer program "
                             "that wrote it, or another data directory");
-  file.execute("PRAGMA user_version = 1");
+  file.execute("PRAGMA user_version = 2");
   CHECK(file.error() == "");
+}
+
+TEST_CASE("extensions are replaced or left alone, and go with their tenant") {
+  const StoreFile file;
+  const auto store = file.open();
+  TenantRecord tenant = acme();
+  tenant.extensions = {{.id = "e1", .type = "b", .settings = R"({"x":1.50})"},
+                       {.id = "e2", .type = "a", .settings = "{}"}};
+  REQUIRE(store->put_tenant(tenant, Extensions::kReplace));
+  TenantRecord other = acme();
+  other.id = "another";
+  other.external_id = "another";
+  REQUIRE(store->put_tenant(other, Extensions::kReplace));
+  tenant.extensions.clear();
+  REQUIRE(store->put_tenant(tenant, Extensions::kKeep));
+
+  auto found = store->find_tenant("acme");
+  REQUIRE(found);
+  REQUIRE(*found);
+  REQUIRE((*found)->extensions.size() == 2);
+  CHECK((*found)->extensions[0].type == "a");
+  CHECK((*found)->extensions[1].settings == R"({"x":1.50})");
+  CHECK((*found)->extensions[1].inserted_at.size() == std::string("2023-01-01T00:00:00").size());
+  CHECK(store->load_tenants()->at(0).extensions == (*found)->extensions);
+  CHECK(store->load_tenants()->at(1).extensions.empty());
+
+  tenant.extensions = {{.id = "e3", .type = "a", .settings = "{}"}, {.id = "e4", .type = "a", .settings = "{}"}};
+  CHECK(!store->put_tenant(tenant, Extensions::kReplace));
+  CHECK((*store->find_tenant("acme"))->extensions.size() == 2);
+
+  CHECK(store->delete_tenant("acme") == true);
+  CHECK(store->delete_tenant("acme") == false);
+  CHECK(!*store->find_tenant("acme"));
+  tenant.extensions.clear();
+  REQUIRE(store->put_tenant(tenant, Extensions::kKeep));
+  CHECK((*store->find_tenant("acme"))->extensions.empty());
+}
+
+TEST_CASE("what others write is noticed, and what we write is not") {
+  const StoreFile file;
+  const auto store = file.open();
+  CHECK(store->has_changed());
+  REQUIRE(store->put_tenant(acme(), Extensions::kKeep));
+  CHECK(store->has_changed() == false);
+  file.execute("UPDATE tenants SET private_only = 1");
+  CHECK(store->has_changed() == true);
+  CHECK(store->has_changed() == false);
+  CHECK((*store->find_tenant("acme"))->private_only);
 }
 
 TEST_CASE("a file that cannot be opened or is no store is named with the reason") {

@@ -1,9 +1,12 @@
 // The control store: which tenants there are. One interface; the embedded back end is SQLite (sqlite_store.h).
 //
-// Calls block. They are made before the workers start, or from a thread that may wait.
+// Calls block. They are made by one thread at a time: before the workers start, then by the registry's.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -11,14 +14,22 @@
 
 namespace rt::store {
 
+// Whether a tenant's extensions are left as they are in the store, or become those of the record.
+enum class Extensions : std::uint8_t { kKeep, kReplace };
+
 class ControlStore {
  public:
   virtual ~ControlStore() = default;
 
   virtual Result<std::vector<TenantRecord>> load_tenants() = 0;
-  // Inserts the tenant, or updates the one of the same external_id: its id stays, everything else becomes as given.
-  // Never deletes. `record.id` is used for a new tenant only.
-  virtual Result<void> upsert_tenant(const TenantRecord& record) = 0;
+  virtual Result<std::optional<TenantRecord>> find_tenant(std::string_view external_id) = 0;
+  // Inserts the tenant, or updates the one of the same external_id: its id and inserted_at stay, everything else
+  // becomes as given. Never deletes. `record.id` is used for a new tenant only.
+  virtual Result<void> put_tenant(const TenantRecord& record, Extensions extensions) = 0;
+  // With its extensions. False: there is none.
+  virtual Result<bool> delete_tenant(std::string_view external_id) = 0;
+  // Whether anything may have been written by others since this was asked last.
+  virtual Result<bool> has_changed() = 0;
 };
 
 }  // namespace rt::store

@@ -8,8 +8,9 @@ namespace {
 constexpr UnixSeconds kNow = 1'800'000'000;
 
 bool accepts(const std::vector<http::Header>& headers, const std::vector<std::string>& blocklist = {}) {
-  return has_operator_token({.method = "GET", .target = "/metrics", .headers = headers},
-                            {{"secret", "next secret"}, blocklist}, {}, kNow);
+  return operator_claims({.method = "GET", .target = "/metrics", .headers = headers},
+                         {{"secret", "next secret"}, blocklist}, {}, kNow)
+      .has_value();
 }
 
 std::string bearer(const std::string& token) { return "Bearer " + token; }
@@ -35,6 +36,20 @@ TEST_CASE("a token on the blocklist is refused, with spaces in it or without, an
                                 "0123456789abcdef"[token.back() & 15])}},
       {token}));
   CHECK(accepts({{"authorization", bearer(auth::mint("secret", R"({"a":1})"))}}, {token}));
+}
+
+TEST_CASE("tokens of clients are told from those of operators by their role") {
+  const auto is_of_client_token = [](const std::string& claims_json) {
+    const auto claims = operator_claims(
+        {.method = "GET", .target = "/", .headers = {{"authorization", bearer(auth::mint("secret", claims_json))}}},
+        {{"secret"}, {}}, {}, kNow);
+    REQUIRE(claims);
+    return is_of_client(*claims);
+  };
+  CHECK(is_of_client_token(R"({"role":"anon"})"));
+  CHECK(is_of_client_token(R"({"role":"authenticated","sub":"u"})"));
+  CHECK(!is_of_client_token(R"({"role":"service_role"})"));
+  CHECK(!is_of_client_token("{}"));
 }
 
 }  // namespace

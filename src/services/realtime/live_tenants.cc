@@ -10,10 +10,19 @@ std::shared_ptr<LiveTenant> LiveTenants::of_host(std::string_view host) {
 std::shared_ptr<LiveTenant> LiveTenants::of_name(std::string_view external_id) {
   const std::lock_guard lock(mutex_);
   if (const auto found = tenants_.find(std::string(external_id)); found != tenants_.end()) return found->second;
-  auto record = find_(external_id);
+  const auto record = find_(external_id);
   if (!record) return nullptr;
-  auto tenant = std::make_shared<LiveTenant>(std::move(record), workers_);
+  auto tenant = std::make_shared<LiveTenant>(record, workers_);
   tenants_.emplace(std::string(external_id), tenant);
+  return tenant;
+}
+
+std::shared_ptr<LiveTenant> LiveTenants::to_change(std::string_view external_id, Presence presence) {
+  const std::lock_guard lock(mutex_);
+  const auto found = tenants_.find(std::string(external_id));
+  if (found == tenants_.end()) return nullptr;
+  auto tenant = found->second;
+  if (presence == Presence::kIsGone) tenants_.erase(found);
   return tenant;
 }
 

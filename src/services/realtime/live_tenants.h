@@ -1,4 +1,4 @@
-// Tenants that have sockets here: their record and how many users they have at the moment.
+// Tenants that were asked for here: their record, how many users they have at the moment, and how much they do.
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "model/tenant.h"
 #include "services/realtime/rate_meter.h"
@@ -17,14 +18,20 @@
 namespace rt::realtime {
 
 struct LiveTenant {
-  LiveTenant(std::shared_ptr<const TenantRecord> tenant, std::size_t workers)
-      : record(std::move(tenant)),
+  LiveTenant(const std::shared_ptr<const TenantRecord>& tenant, std::size_t workers)
+      : records(workers, tenant),
         joins(workers),
         events(workers),
         requests(workers, tenants::RateCounter::kMinuteBySeconds) {}
 
-  const std::shared_ptr<const TenantRecord> record;
-  std::atomic<std::int64_t> users{0};  // sockets that have joined once, on all workers
+  // As the worker that asks knows it: a change reaches one after the other. Both on that worker's thread only.
+  const TenantRecord& record(int worker) const { return *records[static_cast<std::size_t>(worker)]; }
+  void replace(int worker, std::shared_ptr<const TenantRecord> record) {
+    records[static_cast<std::size_t>(worker)] = std::move(record);
+  }
+
+  std::vector<std::shared_ptr<const TenantRecord>> records;  // by worker
+  std::atomic<std::int64_t> users{0};                        // sockets that have joined once, on all workers
   RateMeter joins;
   RateMeter events;    // broadcasts taken from clients, and each of their deliveries
   RateMeter requests;  // of the REST API
@@ -42,6 +49,10 @@ class LiveTenants {
 
   // Of a tenant that may have no sockets here.
   std::int64_t users_of(std::string_view external_id);
+
+  // Null: nobody asked for it, so nobody holds anything of it. A tenant that is gone is not found from now on.
+  enum class Presence : std::uint8_t { kStays, kIsGone };
+  std::shared_ptr<LiveTenant> to_change(std::string_view external_id, Presence presence);
 
   // The tenant of a request's host (lower case, without port): its first label names it.
   std::shared_ptr<LiveTenant> of_host(std::string_view host);

@@ -4,11 +4,15 @@ namespace rt::realtime {
 
 bool RateMeter::claim(std::int64_t limit) {
   if (!asleep_.exchange(false, std::memory_order_acq_rel)) return false;
+  restart(limit);
+  return true;
+}
+
+void RateMeter::restart(std::int64_t limit) {
   counter_.emplace(window_, limit);
   taken_ = sum();
   ticks_ = 0;
   show();
-  return true;
 }
 
 bool RateMeter::tick(std::int64_t limit) {

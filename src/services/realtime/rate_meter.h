@@ -33,6 +33,8 @@ class RateMeter {
 
   // --- By the one that claimed it, every interval() ---
 
+  // Begins anew, as if nothing had been counted.
+  void restart(std::int64_t limit);
   // False: it sleeps now and belongs to nobody.
   bool tick(std::int64_t limit);
 

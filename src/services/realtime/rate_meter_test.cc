@@ -57,6 +57,22 @@ TEST_CASE("a meter tells the average as of its last tick, over the seconds that 
   CHECK(meter.per_second() == 10);
 }
 
+TEST_CASE("a meter that begins anew forgets what was counted, and is judged by the new limit") {
+  RateMeter meter(2);
+  REQUIRE(meter.claim(10));
+  meter.add(0, 1'000);
+  REQUIRE(meter.tick(10));
+  CHECK(meter.is_over());
+  meter.add(1, 1'000);  // not summed up yet
+  meter.restart(20);
+  CHECK(!meter.is_over());
+  CHECK(meter.per_second() == 0);
+  REQUIRE(meter.tick(20));
+  CHECK(!meter.is_over());
+  meter.restart(0);
+  CHECK(meter.is_over());
+}
+
 TEST_CASE("with a limit of 0 the meter is over as soon as it is there, and not while it sleeps") {
   RateMeter meter(1);
   CHECK(!meter.is_over());

@@ -9,8 +9,10 @@ namespace rt::realtime {
 Session::Session(Shard& shard, net::ConnectionId connection, SessionStart start)
     : shard_(shard),
       connection_(connection),
+      worker_(shard.worker().index()),
       tenant_(std::move(start.tenant)),
       log_level_(start.log_level),
+      serial_(start.serial),
       channels_(*this, socket_id(connection), start.form, std::move(start.token)) {}
 
 Session::~Session() {
@@ -36,6 +38,13 @@ void Session::drain() {
 void Session::end_channel(std::string_view topic, std::string_view reason) {
   channels::Actions actions;
   channels_.end(topic, reason, actions);
+  perform(actions);
+}
+
+void Session::disconnect() {
+  channels::Actions actions;
+  channels_.answer_refusals(actions);
+  channels_.disconnect(actions);
   perform(actions);
 }
 
@@ -66,7 +75,7 @@ void Session::act(channels::CloseSocket& action) { shard_.worker().close(connect
 
 void Session::act(channels::LogLine& action) {
   if (action.level < log_level_) return;
-  shard_.log(action.level, {.tenant = tenant_->record->external_id, .error_code = action.code, .topic = action.topic},
+  shard_.log(action.level, {.tenant = tenant().external_id, .error_code = action.code, .topic = action.topic},
              action.text);
 }
 

@@ -17,6 +17,7 @@ struct SessionStart {
   channels::FrameForm form;
   std::shared_ptr<LiveTenant> tenant;
   TokenRef token;
+  std::uint64_t serial = 0;               // set by the shard: later sessions have higher ones
   LogLevel log_level = LogLevel::kError;  // lines about this socket below it are not written
 };
 
@@ -32,13 +33,17 @@ class Session final : public channels::ChannelHost {
   // Refused joins are answered, then the socket is closed.
   void drain();
   void end_channel(std::string_view topic, std::string_view reason);
+  // Each channel is told that the server wants it so, then the socket is closed.
+  void disconnect();
+  const LiveTenant& live_tenant() const { return *tenant_; }
+  std::uint64_t serial() const { return serial_; }
 
   Time now() const override;
   UnixSeconds unix_now() const override;
   TimingWheel& wheel() override;
   channels::TopicTable& topics() override;
   const channels::ChannelRules& rules() const override;
-  const TenantRecord& tenant() const override { return *tenant_->record; }
+  const TenantRecord& tenant() const override { return tenant_->record(worker_); }
   bool is_draining() const override;
   Result<TokenRef, TokenFault> verify(std::string_view text) override;
   Result<void, TokenFault> confirm(const Token& token) override;
@@ -59,8 +64,10 @@ class Session final : public channels::ChannelHost {
 
   Shard& shard_;
   const net::ConnectionId connection_;
+  const int worker_;
   const std::shared_ptr<LiveTenant> tenant_;
   const LogLevel log_level_;
+  const std::uint64_t serial_;
   bool is_counted_user_ = false;
   bool is_paused_ = false;
   channels::ChannelSet channels_;

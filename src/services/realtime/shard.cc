@@ -8,6 +8,8 @@
 namespace rt::realtime {
 namespace {
 
+constexpr std::size_t kDisconnectsPerTurn = 64;
+
 class DeliverMail final : public net::Mail {
  public:
   DeliverMail(Shard& shard, std::shared_ptr<const Broadcast> broadcast, std::shared_ptr<LiveTenant> tenant)
@@ -74,6 +76,7 @@ void Shard::open(net::ConnectionId connection, std::string_view upgrade_response
   RT_DCHECK(worker_.in_loop_thread());
   if (connection.slot >= sessions_.size()) sessions_.resize(connection.slot + 1);
   RT_CHECK(sessions_[connection.slot] == nullptr);
+  start.serial = next_serial_++;
   const bool compresses = start.form.deflate.has_value();
   sessions_[connection.slot] = std::make_unique<Session>(*this, connection, std::move(start));
   counters_.sessions.add();
@@ -191,7 +194,7 @@ bool Shard::is_over(const std::shared_ptr<LiveTenant>& tenant, const RateKind& r
 }
 
 void Shard::wake(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate) {
-  if (!((*tenant).*rate.meter).claim(tenant->record->limits.*rate.limit)) return;
+  if (!((*tenant).*rate.meter).claim(tenant->record(worker_.index()).limits.*rate.limit)) return;
   RateTick& tick = rate_ticks_.emplace_back(*this, tenant, rate);
   tick.position = std::prev(rate_ticks_.end());
   tick.due.set(worker_.wheel(), worker_.now() + ((*tick.tenant).*tick.rate.meter).interval());
@@ -200,7 +203,7 @@ void Shard::wake(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate
 
 void Shard::tick(RateTick& tick) {
   RateMeter& meter = (*tick.tenant).*tick.rate.meter;
-  const bool goes_on = meter.tick(tick.tenant->record->limits.*tick.rate.limit);
+  const bool goes_on = meter.tick(tick.tenant->record(worker_.index()).limits.*tick.rate.limit);
   note_whether_over(tick);
   if (goes_on) {
     tick.due.set(worker_.wheel(), worker_.now() + ((*tick.tenant).*tick.rate.meter).interval());
@@ -219,7 +222,49 @@ void Shard::note_whether_over(RateTick& tick) {
   if (!is_over) return (counters_.*rate.over_now).subtract();
   (counters_.*rate.over_now).add();
   (counters_.*rate.triggers).add();
-  log(rate.level, {.tenant = tick.tenant->record->external_id, .error_code = rate.code}, rate.text);
+  log(rate.level, {.tenant = tick.tenant->record(worker_.index()).external_id, .error_code = rate.code}, rate.text);
+}
+
+struct Shard::DisconnectMail final : public net::Mail {
+  DisconnectMail(Shard& owner, std::shared_ptr<LiveTenant> disconnected, std::uint64_t before, std::size_t from)
+      : shard(owner), tenant(std::move(disconnected)), serial(before), begin(from) {}
+  void deliver() override { shard.disconnect(tenant, serial, begin); }
+
+  Shard& shard;
+  std::shared_ptr<LiveTenant> tenant;
+  std::uint64_t serial;
+  std::size_t begin;
+};
+
+void Shard::change(const std::shared_ptr<LiveTenant>& tenant, const RecordChange& change) {
+  RT_DCHECK(worker_.in_loop_thread());
+  const std::string external_id = tenant->record(worker_.index()).external_id;
+  if (change.record) tenant->replace(worker_.index(), change.record);
+  if (change.keys) tokens_.forget(external_id);
+  if (change.event_rate) restart(*tenant, kEventRate);
+  if (change.join_rate) restart(*tenant, kJoinRate);
+  if (change.disconnects) disconnect(tenant, next_serial_, 0);
+}
+
+// Of the meters that are summed up here.
+void Shard::restart(const LiveTenant& tenant, const RateKind& rate) {
+  for (RateTick& tick : rate_ticks_) {
+    if (tick.tenant.get() != &tenant || &tick.rate != &rate) continue;
+    ((*tick.tenant).*rate.meter).restart(tenant.record(worker_.index()).limits.*rate.limit);
+    note_whether_over(tick);
+  }
+}
+
+void Shard::disconnect(const std::shared_ptr<LiveTenant>& tenant, std::uint64_t serial, std::size_t begin) {
+  std::size_t end = begin;
+  for (std::size_t left = kDisconnectsPerTurn; left > 0 && end < sessions_.size(); ++end) {
+    Session* session = sessions_[end].get();
+    if (session == nullptr || &session->live_tenant() != tenant.get() || session->serial() >= serial) continue;
+    session->disconnect();
+    --left;
+  }
+  update_gauges();
+  if (end < sessions_.size()) worker_.post(std::make_unique<DisconnectMail>(*this, tenant, serial, end));
 }
 
 void Shard::drain(std::size_t sessions_max) {

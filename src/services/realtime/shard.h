@@ -83,6 +83,16 @@ inline constexpr RateKind kRequestRate{
         "Too many REST requests per second: they are refused until the average falls below max_events_per_second of "
         "the tenant"};
 
+// What an operator changed of a tenant.
+struct RecordChange {
+  std::shared_ptr<const TenantRecord> record;  // null: the same, and known as it was where the tenant is gone
+  bool is_gone = false;
+  bool keys = false;         // its tokens have to be verified anew
+  bool disconnects = false;  // all its sockets
+  bool event_rate = false;   // this limit
+  bool join_rate = false;    // this limit
+};
+
 class Shard final : public net::MessageHandler {
  public:
   // `node` and `worker` outlive the shard; no connection of the worker may be served by it after its destruction.
@@ -106,6 +116,9 @@ class Shard final : public net::MessageHandler {
   void count(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate, std::uint64_t n);
   bool is_over(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate);
 
+  // The tenant's record is another one from now on, with what follows from that for this worker's share of it.
+  void change(const std::shared_ptr<LiveTenant>& tenant, const RecordChange& change);
+
   // Closes up to `sessions_max` sessions with 1012. Called again and again while the node drains.
   void drain(std::size_t sessions_max);
 
@@ -124,7 +137,12 @@ class Shard final : public net::MessageHandler {
   struct LateResponse;
   struct RateTick;
 
+  struct DisconnectMail;
+
   Session* find(net::ConnectionId connection);
+  // Those of the sessions from `begin` on that were opened before `serial`. Goes on in another turn if there are many.
+  void disconnect(const std::shared_ptr<LiveTenant>& tenant, std::uint64_t serial, std::size_t begin);
+  void restart(const LiveTenant& tenant, const RateKind& rate);
   void wake(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate);
   void tick(RateTick& tick);
   void note_whether_over(RateTick& tick);
@@ -141,6 +159,7 @@ class Shard final : public net::MessageHandler {
   TokenTable tokens_;
   channels::Actions scratch_actions_;
   ws::Deflater deflater_;
+  std::uint64_t next_serial_ = 0;
   std::vector<std::unique_ptr<Session>> sessions_;  // by connection slot
   std::list<LateResponse> late_responses_;
   std::list<RateTick> rate_ticks_;  // of the meters that this worker sums up

@@ -78,7 +78,7 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
                    .code = "TenantNotFound",
                    .log_text = "no tenant has the name of the host"});
   }
-  const TenantRecord& record = *tenant->record;
+  const TenantRecord& record = tenant->record(host.worker);
   if (record.suspended) {
     return refuse({.response = error_body(403, "Realtime was disabled for this tenant"),
                    .code = "RealtimeDisabledForTenant",
@@ -113,7 +113,7 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
   if (const auto ok = ws::check_upgrade(request); !ok) {
     return refuse({.response = http::Response::text(400, ok.error().message), .when = When::kNow});
   }
-  SessionStart start{{*version, {}}, tenant, *token, parameters.log_level};
+  SessionStart start{.form = {*version, {}}, .tenant = tenant, .token = *token, .log_level = parameters.log_level};
   if (host.compression == OffersCompression::kYes) start.form.deflate = ws::negotiate_deflate(request);
   return start;
 }
@@ -121,6 +121,7 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
 void SocketEndpoint::on_request(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
   Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
   const HandshakeHost host{
+      .worker = worker.index(),
       .verify = [&shard](const TenantRecord& tenant, std::string_view text) { return shard.verify(tenant, text); },
       .joins_are_over_limit =
           [&shard](const std::shared_ptr<LiveTenant>& tenant) { return shard.is_over(tenant, kJoinRate); },

@@ -29,6 +29,7 @@ enum class OffersCompression : std::uint8_t { kNo, kYes };  // whether the node 
 
 // What the checks ask others for.
 struct HandshakeHost {
+  int worker = 0;  // its index
   std::function<Result<TokenRef, TokenFault>(const TenantRecord& tenant, std::string_view text)> verify;
   std::function<bool(const std::shared_ptr<LiveTenant>& tenant)> joins_are_over_limit;
   OffersCompression compression = OffersCompression::kNo;

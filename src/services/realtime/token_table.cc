@@ -16,12 +16,18 @@ Result<TokenRef, TokenFault> TokenTable::verify(const TenantRecord& tenant, std:
   if (!claims) return tl::make_unexpected(claims.error());
   auto* held = new Held{tenant.external_id, Token{std::string(text), std::move(*claims)}};
   const std::shared_ptr<Held> owner(held, [this](Held* last) {
-    tokens_.erase(Key{last->tenant, last->token.text});
+    // Its place may be that of a token which was verified after this one had been forgotten.
+    const auto place = tokens_.find(Key{last->tenant, last->token.text});
+    if (place != tokens_.end() && place->first.text.data() == last->token.text.data()) tokens_.erase(place);
     delete last;
   });
   TokenRef token(owner, &held->token);
   tokens_.emplace(Key{held->tenant, held->token.text}, token);
   return token;
+}
+
+void TokenTable::forget(std::string_view tenant) {
+  std::erase_if(tokens_, [tenant](const auto& entry) { return entry.first.tenant == tenant; });
 }
 
 }  // namespace rt::realtime

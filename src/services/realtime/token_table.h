@@ -24,6 +24,8 @@ class TokenTable {  // used on its worker's thread only; must outlive all tokens
       : hash_key_(hash_key), validators_(validators), tokens_(0, HashOf{hash_key}) {}
 
   Result<TokenRef, TokenFault> verify(const TenantRecord& tenant, std::string_view text, UnixSeconds now);
+  // The tenant's keys are others now: its tokens are verified anew when they are shown again.
+  void forget(std::string_view tenant);
   std::size_t size() const { return tokens_.size(); }
 
  private:

@@ -7,9 +7,9 @@
 
 #include "base/percent.h"
 #include "base/utf8.h"
+#include "protocol/http/body.h"
 #include "protocol/json/value.h"
 #include "services/rest/batch.h"
-#include "services/rest/body.h"
 
 namespace rt::rest {
 namespace {
@@ -83,9 +83,10 @@ std::optional<std::string_view> credential(const http::Request& request) {
   return request.header("apikey");
 }
 
-Response batch(const Body& body, Tenant& tenant) {
+Response batch(const http::Body& body, Tenant& tenant) {
   if (tenant.record().suspended) return message(403, "Tenant is suspended");
-  auto messages = read_batch(body.kind == BodyKind::kJson ? body.json : "{}", tenant.record().limits.payload_kb_max);
+  auto messages =
+      read_batch(body.kind == http::BodyKind::kJson ? body.json : "{}", tenant.record().limits.payload_kb_max);
   if (!messages) return Response::json(422, messages.error());
 
   const auto limit = static_cast<double>(tenant.record().limits.events_per_second_max);
@@ -114,17 +115,18 @@ bool is_private(const http::Request& request) {
 }
 
 // The payload as subscribers get it, or what is wrong with it.
-Result<Message, Response> single_message(const http::Request& request, const Body& body, const TenantLimits& limits) {
+Result<Message, Response> single_message(const http::Request& request, const http::Body& body,
+                                         const TenantLimits& limits) {
   Message out;
   std::uint64_t size = 0;
-  if (body.kind == BodyKind::kBytes) {
+  if (body.kind == http::BodyKind::kBytes) {
     constexpr std::uint64_t kBytesOverhead = 6;
     out.kind = MessageKind::kUserBinary;
     out.payload = request.body;
     size = kBytesOverhead + out.payload.size();
   } else {
     out.kind = MessageKind::kUserJson;
-    out.payload = body.kind == BodyKind::kNone ? "{}" : std::string(body.json);
+    out.payload = body.kind == http::BodyKind::kNone ? "{}" : std::string(body.json);
     if (!out.payload.starts_with('{')) out.payload = "{\"_json\":" + out.payload + "}";
     const auto measured = measured_size(out.payload);
     if (!measured) return tl::make_unexpected(reason(400, "Bad Request"));  // nested too deeply in its new object
@@ -135,7 +137,7 @@ Result<Message, Response> single_message(const http::Request& request, const Bod
   return out;
 }
 
-Response single(const http::Request& request, const Route& route, const Body& body, Tenant& tenant) {
+Response single(const http::Request& request, const Route& route, const http::Body& body, Tenant& tenant) {
   if (tenant.record().suspended) return message(403, "Tenant is suspended");
   const auto topic = percent_decode(route.topic);
   const auto event = percent_decode(route.event);
@@ -159,7 +161,7 @@ Response unauthorized(const TokenFault& fault, Tenant& tenant) {
 }
 
 // From the rate on: these answers carry the headers that tell it.
-Response within_rate(const http::Request& request, const Route& route, const Body& body, Tenant& tenant) {
+Response within_rate(const http::Request& request, const Route& route, const http::Body& body, Tenant& tenant) {
   if (tenant.requests_per_second() >= static_cast<double>(tenant.record().limits.events_per_second_max))
     return message(429, "Too many requests");
   if (route.endpoint == Endpoint::kPing) return message(200, "Success");
@@ -170,7 +172,8 @@ Response within_rate(const http::Request& request, const Route& route, const Bod
   return route.endpoint == Endpoint::kBatch ? batch(body, tenant) : single(request, route, body, tenant);
 }
 
-Response of_tenant(const http::Request& request, const Route& route, const Body& body, const FindTenant& find_tenant) {
+Response of_tenant(const http::Request& request, const Route& route, const http::Body& body,
+                   const FindTenant& find_tenant) {
   const auto tenant = find_tenant(request.host());
   if (!tenant) return message(401, "Tenant not found in database");
   tenant->count_request();
@@ -185,10 +188,10 @@ Response of_tenant(const http::Request& request, const Route& route, const Body&
 
 Response answer_to(const http::Request& request, const Route& route, const FindTenant& find_tenant) {
   if (request.method == "OPTIONS") return preflight(request);
-  Body body;
+  http::Body body;
   if (request.method == "POST") {
-    const auto read = read_body(request);
-    const std::string type = media_type(request);
+    const auto read = http::read_body(request);
+    const std::string type = http::media_type(request);
     const bool is_listed = type.empty() || type == "application/json" || type == "application/octet-stream";
     if (route.endpoint == Endpoint::kSingle && !is_listed) {
       return Response::json(415,

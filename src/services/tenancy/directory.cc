@@ -1,61 +1,84 @@
 #include "services/tenancy/directory.h"
 
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 #include "domain/auth/key_set.h"
+#include "protocol/json/value.h"
 
 namespace rt::tenancy {
 
-Result<std::unique_ptr<Directory>> Directory::load(store::ControlStore& store, const tenants::Encryption& encryption) {
-  auto records = store.load_tenants();
-  if (!records) return fail(records.error(), "loading the tenants");
-  auto directory = std::unique_ptr<Directory>(new Directory());
-  for (TenantRecord& record : *records) {
-    directory->decrypt(record, encryption);
-    directory->read_keys(record);
-    auto tenant = std::make_shared<const TenantRecord>(std::move(record));
-    const std::string_view name = tenant->external_id;
-    directory->tenants_.emplace(name, std::move(tenant));
-  }
-  return directory;
+std::shared_ptr<const TenantRecord> Directory::made_ready(TenantRecord stored) const {
+  decrypt(stored);
+  read_keys(stored);
+  for (TenantExtension& extension : stored.extensions) read_settings(stored.external_id, extension);
+  return std::make_shared<const TenantRecord>(std::move(stored));
 }
 
 // A tenant whose secret cannot be read may still have keys, and others have nothing to do with it.
-void Directory::decrypt(TenantRecord& record, const tenants::Encryption& encryption) {
+void Directory::decrypt(TenantRecord& record) const {
   if (record.jwt_secret.empty()) return;
-  auto plain = encryption.decrypt(record.jwt_secret);
+  auto plain = encryption_.decrypt(record.jwt_secret);
   record.jwt_secret.clear();
   if (plain) {
     record.jwt_secret = *std::move(plain);
   } else {
-    complaints_.push_back("the jwt_secret of tenant " + record.external_id + ": " + plain.error().message);
+    complain_("the jwt_secret of tenant " + record.external_id + ": " + plain.error().message);
   }
 }
 
 // A tenant whose keys are no good can still use its secret, so nothing here keeps it from being loaded.
-void Directory::read_keys(TenantRecord& record) {
+void Directory::read_keys(TenantRecord& record) const {
   if (!record.jwt_jwks) return;
   const std::string prefix = "the JWKS of tenant " + record.external_id + ": ";
   auto keys = auth::KeySet::parse(*record.jwt_jwks);
-  if (!keys) {
-    complaints_.push_back(prefix + keys.error().message);
-    return;
-  }
-  for (const std::string& complaint : keys->complaints()) complaints_.push_back(prefix + complaint);
+  if (!keys) return complain_(prefix + keys.error().message);
+  for (const std::string& complaint : keys->complaints()) complain_(prefix + complaint);
   record.keys = std::make_shared<const auth::KeySet>(std::move(*keys));
 }
 
+// They are taken apart later without being looked through again.
+void Directory::read_settings(const std::string& external_id, TenantExtension& extension) const {
+  const auto document = json::walk_document(extension.settings);
+  const bool is_object = document && json::Value(document->text).is_object();
+  if (!is_object) complain_("the settings of " + extension.type + " of tenant " + external_id + ": not a JSON object");
+  extension.settings = is_object ? std::string(document->text) : "{}";
+}
+
+void Directory::put(std::shared_ptr<const TenantRecord> tenant) {
+  const std::unique_lock lock(mutex_);
+  // The key lives in the record, so both are replaced.
+  const std::string_view name = tenant->external_id;
+  tenants_.erase(name);
+  tenants_.emplace(name, std::move(tenant));
+}
+
+void Directory::erase(std::string_view external_id) {
+  const std::unique_lock lock(mutex_);
+  tenants_.erase(external_id);
+}
+
 std::shared_ptr<const TenantRecord> Directory::find(std::string_view external_id) const {
+  const std::shared_lock lock(mutex_);
   const auto found = tenants_.find(external_id);
   return found == tenants_.end() ? nullptr : found->second;
 }
 
 std::vector<std::shared_ptr<const TenantRecord>> Directory::all() const {
   std::vector<std::shared_ptr<const TenantRecord>> out;
-  for (const auto& [name, tenant] : tenants_) out.push_back(tenant);
+  {
+    const std::shared_lock lock(mutex_);
+    out.reserve(tenants_.size());
+    for (const auto& [name, tenant] : tenants_) out.push_back(tenant);
+  }
   std::ranges::sort(out, {}, [](const auto& tenant) -> const std::string& { return tenant->external_id; });
   return out;
+}
+
+std::size_t Directory::size() const {
+  const std::shared_lock lock(mutex_);
+  return tenants_.size();
 }
 
 }  // namespace rt::tenancy

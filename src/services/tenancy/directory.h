@@ -1,9 +1,11 @@
-// The tenants of this node, found by the name that hosts select them with.
+// The tenants of this node, found by the name that hosts select them with, ready for use: secrets decrypted, keys read.
 //
-// A directory is loaded once from the control store and does not change; it may be read from any thread.
+// It holds all tenants of the control store; the registry keeps it up to date. Thread-safe.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -11,29 +13,38 @@
 
 #include "base/result.h"
 #include "domain/tenants/encryption.h"
-#include "io/store/store.h"
 #include "model/tenant.h"
 
 namespace rt::tenancy {
 
 class Directory {
  public:
-  static Result<std::unique_ptr<Directory>> load(store::ControlStore& store, const tenants::Encryption& encryption);
+  // What is wrong with a record, for the log: a secret that cannot be decrypted, keys that cannot be used.
+  using Complain = std::function<void(const std::string&)>;
+
+  // `encryption` must outlive it.
+  Directory(const tenants::Encryption& encryption, Complain complain)
+      : encryption_(encryption), complain_(std::move(complain)) {}
 
   // Null: there is no such tenant.
   std::shared_ptr<const TenantRecord> find(std::string_view external_id) const;
   std::vector<std::shared_ptr<const TenantRecord>> all() const;  // in the order of their names
-  std::size_t size() const { return tenants_.size(); }
-  // What is wrong with records, for the log: secrets that cannot be decrypted, keys that cannot be used.
-  const std::vector<std::string>& complaints() const { return complaints_; }
+  std::size_t size() const;
+
+  // A record as the store has it, in the form in which it is found from now on; put() makes it so.
+  std::shared_ptr<const TenantRecord> made_ready(TenantRecord stored) const;
+  void put(std::shared_ptr<const TenantRecord> tenant);
+  void erase(std::string_view external_id);
 
  private:
-  Directory() = default;
-  void decrypt(TenantRecord& record, const tenants::Encryption& encryption);
-  void read_keys(TenantRecord& record);
+  void decrypt(TenantRecord& record) const;
+  void read_keys(TenantRecord& record) const;
+  void read_settings(const std::string& external_id, TenantExtension& extension) const;
 
+  const tenants::Encryption& encryption_;
+  const Complain complain_;
+  mutable std::shared_mutex mutex_;
   std::unordered_map<std::string_view, std::shared_ptr<const TenantRecord>> tenants_;  // keys are their external ids
-  std::vector<std::string> complaints_;
 };
 
 }  // namespace rt::tenancy

@@ -7,7 +7,7 @@
 #include "base/result.h"
 #include "protocol/http/request.h"
 
-namespace rt::rest {
+namespace rt::http {
 
 enum class BodyKind : std::uint8_t { kNone, kJson, kBytes };  // kNone: no content type, so the body is not looked at
 
@@ -17,9 +17,9 @@ struct Body {
 };
 
 // Errors: the status, 400 for what is no JSON, 415 for other content types.
-Result<Body, int> read_body(const http::Request& request);
+Result<Body, int> read_body(const Request& request);
 
 // The media type without parameters, in lower case; empty: there is none.
-std::string media_type(const http::Request& request);
+std::string media_type(const Request& request);
 
-}  // namespace rt::rest
+}  // namespace rt::http

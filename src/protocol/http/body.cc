@@ -1,15 +1,15 @@
-#include "services/rest/body.h"
+#include "protocol/http/body.h"
 
 #include "protocol/json/walker.h"
 
-namespace rt::rest {
+namespace rt::http {
 
-std::string media_type(const http::Request& request) {
+std::string media_type(const Request& request) {
   const std::string_view value = request.header("content-type").value_or("");
-  return http::ascii_lower(http::trimmed(value.substr(0, value.find(';'))));
+  return ascii_lower(trimmed(value.substr(0, value.find(';'))));
 }
 
-Result<Body, int> read_body(const http::Request& request) {
+Result<Body, int> read_body(const Request& request) {
   const std::string type = media_type(request);
   if (type.empty()) return Body{};
   if (type == "application/octet-stream") return Body{.kind = BodyKind::kBytes};
@@ -21,4 +21,4 @@ Result<Body, int> read_body(const http::Request& request) {
   return Body{.kind = BodyKind::kJson, .json = document->text};
 }
 
-}  // namespace rt::rest
+}  // namespace rt::http

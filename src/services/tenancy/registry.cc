@@ -1,0 +1,185 @@
+#include "services/tenancy/registry.h"
+
+#include <pthread.h>
+
+#include <unordered_set>
+#include <utility>
+
+#include "base/check.h"
+
+namespace rt::tenancy {
+
+Registry::Registry(const RegistryConfig& config, std::unique_ptr<store::ControlStore> store, Directory& directory,
+                   const tenants::Encryption& encryption, Random& random, Log& log)
+    : config_(config),
+      store_(std::move(store)),
+      directory_(directory),
+      encryption_(encryption),
+      random_(random),
+      log_(log) {}
+
+Registry::~Registry() { stop(); }
+
+Result<void> Registry::seed(const TenantRecord& tenant) {
+  auto found = store_->find_tenant(tenant.external_id);
+  if (!found) return tl::make_unexpected(found.error());
+  TenantRecord seeded = found->value_or(tenant);
+  seeded.name = tenant.name;
+  seeded.jwt_secret = tenant.jwt_secret;
+  seeded.jwt_jwks = tenant.jwt_jwks;
+  const TenantLimits kept = seeded.limits;
+  seeded.limits = tenant.limits;
+  seeded.limits.payload_kb_max = kept.payload_kb_max;
+  seeded.limits.client_presence_events_max = kept.client_presence_events_max;
+  seeded.limits.client_presence_window_ms = kept.client_presence_window_ms;
+  return store_->put_tenant(seeded, store::Extensions::kKeep);
+}
+
+Result<void> Registry::load() {
+  if (const auto seen = store_->has_changed(); !seen) return tl::make_unexpected(seen.error());
+  auto records = store_->load_tenants();
+  if (!records) return tl::make_unexpected(records.error());
+  for (TenantRecord& record : *records) directory_.put(directory_.made_ready(std::move(record)));
+  return {};
+}
+
+void Registry::start(OnChange on_change) {
+  RT_CHECK(!thread_.joinable());
+  on_change_ = std::move(on_change);
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "registry");
+    run();
+  });
+}
+
+void Registry::stop() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+bool Registry::post(Job job) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_ || jobs_.size() >= kJobsMax) return false;
+    jobs_.push_back(std::move(job));
+  }
+  wake_.notify_one();
+  return true;
+}
+
+void Registry::run() {
+  auto refresh_at = std::chrono::steady_clock::now() + config_.refresh_interval;
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const bool has_news = wake_.wait_until(lock, refresh_at, [this] { return stopping_ || !jobs_.empty(); });
+    if (!jobs_.empty()) {
+      const Job job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      job();
+      lock.lock();
+    } else if (stopping_) {
+      return;
+    }
+    if (has_news && std::chrono::steady_clock::now() < refresh_at) continue;
+    lock.unlock();
+    refresh();
+    refresh_at = std::chrono::steady_clock::now() + config_.refresh_interval;
+    lock.lock();
+  }
+}
+
+void Registry::refresh() {
+  const auto changed = store_->has_changed();
+  if (changed && !*changed && !refresh_failed_) return;
+  auto records = changed ? store_->load_tenants() : tl::make_unexpected(changed.error());
+  if (std::exchange(refresh_failed_, !records) == !records && !records) return;  // it was said
+  if (!records) {
+    log_.error("the control store cannot be read, tenants stay as they were known: " + records.error().message);
+    return;
+  }
+  std::unordered_set<std::string> present;
+  for (TenantRecord& record : *records) {
+    present.insert(record.external_id);
+    auto tenant = directory_.made_ready(std::move(record));
+    const auto known = directory_.find(tenant->external_id);
+    const tenants::Effects effects = known ? tenants::effects_of(*known, *tenant, {}) : tenants::Effects{.any = true};
+    if (effects.any) tell(tenant->external_id, tenant, effects);
+  }
+  for (const auto& tenant : directory_.all()) {
+    if (!present.contains(tenant->external_id))
+      tell(tenant->external_id, nullptr, {.keys = true, .disconnects = true, .any = true});
+  }
+}
+
+void Registry::tell(const std::string& external_id, std::shared_ptr<const TenantRecord> tenant,
+                    const tenants::Effects& effects) {
+  if (tenant) {
+    directory_.put(tenant);
+  } else {
+    directory_.erase(external_id);
+  }
+  on_change_({external_id, std::move(tenant), effects});
+}
+
+bool Registry::put(std::string external_id, std::string object_json, std::function<void(PutOutcome)> done) {
+  return post([this, external_id = std::move(external_id), object_json = std::move(object_json),
+               done = std::move(done)] { done(put_now(external_id, object_json)); });
+}
+
+bool Registry::remove(std::string external_id, std::function<void(RemoveOutcome)> done) {
+  return post([this, external_id = std::move(external_id), done = std::move(done)] { done(remove_now(external_id)); });
+}
+
+PutOutcome Registry::put_now(const std::string& external_id, const std::string& object_json) {
+  const auto unavailable = [&](const Error& error) {
+    log_.write(LogLevel::kError, {.tenant = external_id}, "the tenant was not written: " + error.message);
+    return PutOutcome{};
+  };
+  auto found = store_->find_tenant(external_id);
+  if (!found) return unavailable(found.error());
+  const bool is_new = !found->has_value();
+  TenantRecord record = is_new ? TenantRecord{.id = random_.uuid(),
+                                              .external_id = external_id,
+                                              .name = external_id,
+                                              .limits = config_.new_tenant_limits}
+                               : **found;
+  const TenantRecord before = record;
+  const tenants::Attributes attributes(json::Value(object_json), encryption_, random_);
+  const auto supplied = attributes.apply(record, is_new ? tenants::Incomplete::kSkip : tenants::Incomplete::kRefuse);
+  if (!supplied) return {.kind = PutOutcome::Kind::kFaulty, .faults = supplied.error().json()};
+  if (is_new) record.name = external_id;
+
+  tenants::Effects effects = tenants::effects_of(before, record, *supplied);
+  if (is_new) effects = {.any = true};
+  if (effects.any) {
+    const auto put =
+        store_->put_tenant(record, supplied->extensions ? store::Extensions::kReplace : store::Extensions::kKeep);
+    if (!put) return unavailable(put.error());
+    found = store_->find_tenant(external_id);  // with the times that the store gave it
+    if (!found) return unavailable(found.error());
+    if (!*found) return unavailable({"somebody else deleted it"});
+  }
+  auto tenant = directory_.made_ready(std::move(**found));
+  if (effects.any) tell(external_id, tenant, effects);
+  return {.kind = is_new ? PutOutcome::Kind::kCreated : PutOutcome::Kind::kUpdated, .tenant = std::move(tenant)};
+}
+
+RemoveOutcome Registry::remove_now(const std::string& external_id) {
+  const auto removed = store_->delete_tenant(external_id);
+  if (!removed) {
+    log_.write(LogLevel::kError, {.tenant = external_id, .error_code = "UnableToDeleteTenant"},
+               "UnableToDeleteTenant: " + removed.error().message);
+    return RemoveOutcome::kUnavailable;
+  }
+  if (!*removed && !directory_.find(external_id)) return RemoveOutcome::kUnknown;
+  tell(external_id, nullptr, {.keys = true, .disconnects = true, .any = true});
+  return RemoveOutcome::kRemoved;
+}
+
+}  // namespace rt::tenancy

@@ -1,0 +1,113 @@
+// The one that reads and writes the control store, on a thread of its own, because both may block.
+//
+// It fills the directory before anything else runs. Then it does what operators ask for, one after the other, and looks
+// from time to time for what others have written: what is in the directory is at most one refresh interval old.
+// Whatever changes is told once, after the directory has it.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/result.h"
+#include "domain/tenants/attributes.h"
+#include "domain/tenants/encryption.h"
+#include "io/store/store.h"
+#include "services/tenancy/directory.h"
+
+namespace rt::tenancy {
+
+struct TenantChange {
+  std::string external_id;
+  std::shared_ptr<const TenantRecord> tenant;  // null: it is gone
+  tenants::Effects effects;
+};
+
+struct PutOutcome {
+  enum class Kind : std::uint8_t {
+    kCreated,
+    kUpdated,
+    kFaulty,       // `faults` says how
+    kUnavailable,  // the store cannot be read or written; the log says why
+  };
+  Kind kind = Kind::kUnavailable;
+  std::string faults;                          // a JSON object
+  std::shared_ptr<const TenantRecord> tenant;  // of the first two
+};
+
+enum class RemoveOutcome : std::uint8_t { kRemoved, kUnknown, kUnavailable };
+
+struct RegistryConfig {
+  std::chrono::milliseconds refresh_interval{30'000};
+  TenantLimits new_tenant_limits;
+};
+
+class Registry {
+ public:
+  // More are refused until some are done.
+  static constexpr std::size_t kJobsMax = 1024;
+
+  using OnChange = std::function<void(const TenantChange&)>;  // on the registry's thread
+
+  // All references must outlive it.
+  Registry(const RegistryConfig& config, std::unique_ptr<store::ControlStore> store, Directory& directory,
+           const tenants::Encryption& encryption, Random& random, Log& log);
+  ~Registry();
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+
+  // --- Before start(), on the caller's thread ---
+
+  // Makes the tenant, or gives the one of that name these keys and limits (tenants.md 12). Everything else of it stays.
+  Result<void> seed(const TenantRecord& tenant);
+  Result<void> load();
+
+  void start(OnChange on_change);
+  // What is asked for already is done first. Nothing is told any more once it has returned.
+  void stop();
+
+  // --- From any thread; `done` is called on the registry's, once. False: there is too much to do, and it never is. ---
+
+  // What keeps these attributes from being those of a new tenant.
+  tenants::AttributeFaults faults_of_new(json::Value object) const {
+    return tenants::Attributes(object, encryption_, random_).faults_of_new();
+  }
+  // `object_json` is a walked JSON object, the attributes of the tenant.
+  bool put(std::string external_id, std::string object_json, std::function<void(PutOutcome)> done);
+  bool remove(std::string external_id, std::function<void(RemoveOutcome)> done);
+
+ private:
+  using Job = std::function<void()>;
+
+  bool post(Job job);
+  void run();
+  void refresh();
+  PutOutcome put_now(const std::string& external_id, const std::string& object_json);
+  RemoveOutcome remove_now(const std::string& external_id);
+  void tell(const std::string& external_id, std::shared_ptr<const TenantRecord> tenant,
+            const tenants::Effects& effects);
+
+  const RegistryConfig config_;
+  const std::unique_ptr<store::ControlStore> store_;
+  Directory& directory_;
+  const tenants::Encryption& encryption_;
+  Random& random_;
+  Log& log_;
+  OnChange on_change_;
+  bool refresh_failed_ = false;  // the last time
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Job> jobs_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace rt::tenancy

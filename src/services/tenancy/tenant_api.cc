@@ -1,0 +1,211 @@
+#include "services/tenancy/tenant_api.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/percent.h"
+#include "base/utf8.h"
+#include "protocol/http/body.h"
+#include "protocol/json/value.h"
+
+namespace rt::tenancy {
+namespace {
+
+using http::Response;
+
+constexpr std::string_view kTenants = "/api/tenants";
+
+enum class Action : std::uint8_t { kList, kShow, kHealth, kCreate, kPut, kDelete, kReload, kShutdown };
+
+struct Route {
+  Action action;
+  std::string_view tenant = {};  // as in the path
+};
+
+std::optional<Route> route_of(const http::Request& request) {
+  std::string_view path = request.path();
+  // SDKs and tools that are pointed at the server itself use the alias of its public URL.
+  constexpr std::string_view kAlias = "/realtime/v1";
+  if (path.starts_with(kAlias)) path.remove_prefix(kAlias.size());
+  if (path.ends_with('/')) path.remove_suffix(1);
+  if (!path.starts_with(kTenants)) return std::nullopt;
+  path.remove_prefix(kTenants.size());
+  const std::string_view method = request.method;
+  const bool gets = method == "GET" || method == "HEAD";
+  if (path.empty()) {
+    if (gets) return Route{Action::kList};
+    if (method == "POST") return Route{Action::kCreate};
+    return std::nullopt;
+  }
+  if (path.front() != '/') return std::nullopt;
+  path.remove_prefix(1);
+  const std::size_t slash = path.find('/');
+  const std::string_view tenant = path.substr(0, slash);
+  const std::string_view rest = slash == std::string_view::npos ? std::string_view() : path.substr(slash);
+  if (tenant.empty()) return std::nullopt;
+  if (rest.empty()) {
+    if (gets) return Route{Action::kShow, tenant};
+    if (method == "PUT" || method == "PATCH") return Route{Action::kPut, tenant};
+    if (method == "DELETE") return Route{Action::kDelete, tenant};
+  }
+  if (rest == "/health" && gets) return Route{Action::kHealth, tenant};
+  if (rest == "/reload" && method == "POST") return Route{Action::kReload, tenant};
+  if (rest == "/shutdown" && method == "POST") return Route{Action::kShutdown, tenant};
+  return std::nullopt;
+}
+
+std::string or_null(const std::optional<std::int64_t>& value) { return value ? std::to_string(*value) : "null"; }
+std::string boolean(bool value) { return value ? "true" : "false"; }
+
+// Without the password; what else is secret stays as it is stored, encrypted.
+std::string shown_settings(const std::string& settings) {
+  std::string out = "{";
+  json::Elements members{json::Value(settings)};
+  while (const auto value = members.next()) {
+    if (json::unescape(members.key()) == "db_password") continue;
+    if (out.size() > 1) out += ',';
+    out.append(members.key()).append(":").append(value->text());
+  }
+  return out + "}";
+}
+
+std::string view_of(const TenantExtension& extension) {
+  return "{\"type\":" + json::quoted(extension.type) + ",\"settings\":" + shown_settings(extension.settings) +
+         ",\"inserted_at\":" + json::quoted(extension.inserted_at) +
+         ",\"updated_at\":" + json::quoted(extension.updated_at) + "}";
+}
+
+// Secrets and keys are not part of it.
+std::string view_of(const TenantRecord& tenant) {
+  const TenantLimits& limits = tenant.limits;
+  std::string extensions;
+  for (const TenantExtension& extension : tenant.extensions)
+    extensions += (extensions.empty() ? "" : ",") + view_of(extension);
+  return "{\"id\":" + json::quoted(tenant.id) + ",\"external_id\":" + json::quoted(tenant.external_id) +
+         ",\"name\":" + json::quoted(tenant.name) +
+         ",\"max_concurrent_users\":" + std::to_string(limits.concurrent_users_max) +
+         ",\"max_channels_per_client\":" + std::to_string(limits.channels_per_client_max) +
+         ",\"max_events_per_second\":" + std::to_string(limits.events_per_second_max) +
+         ",\"max_joins_per_second\":" + std::to_string(limits.joins_per_second_max) +
+         ",\"max_client_presence_events_per_window\":" + or_null(limits.client_presence_events_max) +
+         ",\"client_presence_window_ms\":" + or_null(limits.client_presence_window_ms) +
+         ",\"presence_enabled\":" + boolean(tenant.presence_enabled) +
+         ",\"private_only\":" + boolean(tenant.private_only) + ",\"inserted_at\":" + json::quoted(tenant.inserted_at) +
+         ",\"extensions\":[" + extensions + "]}";
+}
+
+// A tenant whose database nothing here connects to lacks nothing.
+std::string health_of(const TenantRecord& tenant, const TenantApiNode& node) {
+  return R"({"healthy":true,"db_connected":false,"replication_connected":false,"connected_cluster":)" +
+         std::to_string(node.connected_users(tenant.external_id)) +
+         ",\"region\":" + (node.region.empty() ? "null" : json::quoted(node.region)) +
+         ",\"node\":" + json::quoted(node.node_name) + "}";
+}
+
+Response data(int status, const std::string& json) { return Response::json(status, "{\"data\":" + json + "}"); }
+Response not_found() { return Response::json(404, R"({"message":"not found"})"); }
+Response bad_request() { return Response::json(400, "\"Bad Request\""); }
+Response faulty(const std::string& faults) { return Response::json(422, "{\"errors\":" + faults + "}"); }
+Response unavailable() {
+  return Response::json(
+      503, R"({"message":"The control store cannot be reached or is busy: nothing was changed, try again"})");
+}
+
+std::string location_of(std::string_view external_id) {
+  std::string out(kTenants);
+  out += '/';
+  for (const unsigned char c : external_id) {
+    const bool is_unreserved = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+                               c == '_' || c == '.' || c == '~';
+    if (is_unreserved) {
+      out += static_cast<char>(c);
+    } else {
+      out += '%';
+      out += "0123456789ABCDEF"[c >> 4];
+      out += "0123456789ABCDEF"[c & 15];
+    }
+  }
+  return out;
+}
+
+Response answer_to(const PutOutcome& outcome) {
+  using Kind = PutOutcome::Kind;
+  if (outcome.kind == Kind::kFaulty) return faulty(outcome.faults);
+  if (outcome.kind == Kind::kUnavailable) return unavailable();
+  Response response = data(outcome.kind == Kind::kCreated ? 201 : 200, view_of(*outcome.tenant));
+  response.headers.push_back({"location", location_of(outcome.tenant->external_id)});
+  return response;
+}
+
+}  // namespace
+
+std::optional<TenantApi::Access> TenantApi::access_for(const http::Request& request) {
+  const auto route = route_of(request);
+  if (!route) return std::nullopt;
+  const bool reads = route->action <= Action::kHealth;
+  return reads ? Access::kRead : Access::kWrite;
+}
+
+void TenantApi::handle(const http::Request& request, const Answer& answer) {
+  const auto route = route_of(request);
+  RT_CHECK(route.has_value());
+  if (!http::accepts_json(request)) return answer(Response::json(406, "\"Not Acceptable\""));
+  if (route->action == Action::kCreate) return put(request, {}, true, answer);
+
+  std::optional<std::string> name;
+  if (route->action != Action::kList) {
+    name = percent_decode(route->tenant);
+    if (!name || !is_valid_utf8(*name)) return answer(bad_request());
+  }
+  const auto tenant = name ? directory_.find(*name) : nullptr;
+  switch (route->action) {
+    case Action::kList: {
+      std::string list;
+      for (const auto& one : directory_.all()) list += (list.empty() ? "" : ",") + view_of(*one);
+      return answer(data(200, "[" + list + "]"));
+    }
+    case Action::kShow:
+      return answer(tenant ? data(200, view_of(*tenant)) : not_found());
+    case Action::kHealth:
+      return answer(tenant ? data(200, health_of(*tenant, node_)) : not_found());
+    case Action::kReload:
+      if (!tenant) return answer(not_found());
+      node_.disconnect_sockets(*name);
+      return answer({.status = 204});
+    case Action::kShutdown:
+      // There is no connection to its database that could be stopped.
+      return answer(tenant ? Response{.status = 204} : not_found());
+    case Action::kPut:
+      return put(request, *std::move(name), false, answer);
+    case Action::kDelete:
+      if (!registry_.remove(*name, [answer](RemoveOutcome outcome) {
+            answer(outcome == RemoveOutcome::kUnavailable ? unavailable() : Response{.status = 204});
+          }))
+        answer(unavailable());
+      return;
+    case Action::kCreate:
+      break;
+  }
+}
+
+// `is_whole`: the attributes have to be those of a complete tenant, its name among them.
+void TenantApi::put(const http::Request& request, std::string external_id, bool is_whole,
+                    const Answer& answer) {
+  const auto body = http::read_body(request);
+  if (!body && body.error() == 415) return answer(Response::json(415, "\"Unsupported Media Type\""));
+  const auto tenant = body && body->kind == http::BodyKind::kJson && json::Value(body->json).is_object()
+                          ? json::Value(body->json).member("tenant")
+                          : std::nullopt;
+  if (!tenant || !tenant->is_object()) return answer(bad_request());
+  if (is_whole) {
+    if (const auto faults = registry_.faults_of_new(*tenant); !faults.are_none()) return answer(faulty(faults.json()));
+    external_id = *tenants::Attributes::external_id(*tenant);
+  }
+  if (external_id.size() > tenants::kNameBytesMax)
+    return answer(faulty(R"({"external_id":["should be at most 255 bytes"]})"));
+  if (!registry_.put(std::move(external_id), std::string(tenant->text()),
+                     [answer](const PutOutcome& outcome) { answer(answer_to(outcome)); }))
+    answer(unavailable());
+}
+
+}  // namespace rt::tenancy

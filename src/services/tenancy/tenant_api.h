@@ -1,0 +1,50 @@
+// What operators see and change of tenants over HTTP: `/api/tenants...` (http-api.md 7). Their token has been checked
+// before.
+//
+// What only has to be looked up is answered at once, from the directory. What is written is written by the registry,
+// and the answer comes when it is done.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "protocol/http/request.h"
+#include "services/tenancy/directory.h"
+#include "services/tenancy/registry.h"
+
+namespace rt::tenancy {
+
+// What the API asks of the node; all of it thread-safe.
+struct TenantApiNode {
+  std::function<std::int64_t(std::string_view external_id)> connected_users;
+  std::function<void(std::string_view external_id)> disconnect_sockets;  // of that tenant, all
+  std::string region;                                                    // of this node; empty: none
+  std::string node_name;
+};
+
+class TenantApi {  // thread-safe
+ public:
+  using Answer = std::function<void(http::Response)>;
+
+  TenantApi(const Directory& directory, Registry& registry, TenantApiNode node)
+      : directory_(directory), registry_(registry), node_(std::move(node)) {}
+
+  enum class Access : std::uint8_t { kRead, kWrite };
+  // What one must be allowed to do for the request; nullopt: it is for none of these routes.
+  static std::optional<Access> access_for(const http::Request& request);
+
+  // Of a request that is. `answer` is called once: before this returns, or later on the registry's thread.
+  void handle(const http::Request& request, const Answer& answer);
+
+ private:
+  void put(const http::Request& request, std::string external_id, bool is_whole, const Answer& answer);
+
+  const Directory& directory_;
+  Registry& registry_;
+  const TenantApiNode node_;
+};
+
+}  // namespace rt::tenancy
