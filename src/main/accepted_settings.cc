@@ -14,7 +14,6 @@ namespace {
 constexpr std::string_view kTexts[] = {
     "SECRET_KEY_BASE",
     // control database
-    "DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "DB_AFTER_CONNECT_QUERY", "DB_SSL_CA_CERT",
     "DB_REPLICA_HOST", "DB_HOST_REPLICA_FRA", "DB_HOST_REPLICA_IAD", "DB_HOST_REPLICA_SIN", "DB_HOST_REPLICA_SJC",
     "DB_MASTER_REGION",
     // authentication
@@ -49,13 +48,8 @@ constexpr std::string_view kIntegers[] = {
     "LOG_THROTTLE_JANITOR_INTERVAL_IN_MS", "PROM_POLL_RATE", "METRICS_CLEANER_SCHEDULE_TIMER_IN_MS",
     "METRICS_PUSHER_INTERVAL_MS", "METRICS_PUSHER_TIMEOUT_MS"};
 
-constexpr std::string_view kBooleans[] = {"DB_SSL",
-                                          "RUN_JANITOR",
-                                          "JANITOR_SCHEDULE_RANDOMIZE",
-                                          "GEN_RPC_IPV6_ONLY",
-                                          "OTEL_SDK_DISABLED",
-                                          "METRICS_PUSHER_ENABLED",
-                                          "METRICS_PUSHER_COMPRESS"};
+constexpr std::string_view kBooleans[] = {"RUN_JANITOR",       "JANITOR_SCHEDULE_RANDOMIZE", "GEN_RPC_IPV6_ONLY",
+                                          "OTEL_SDK_DISABLED", "METRICS_PUSHER_ENABLED",     "METRICS_PUSHER_COMPRESS"};
 
 Result<void> check_text(const Given&) { return {}; }
 

@@ -57,13 +57,7 @@ std::optional<Given> given_text(const Setting& setting, const Flags& flags, cons
 }
 
 // The checks that need more than one setting, or how one was given.
-void cross_check(const Config& config, bool store_chosen, const Environment& environment,
-                 std::vector<std::string>& errors) {
-  if (!store_chosen && environment("DB_HOST")) {
-    errors.push_back(
-        "env DB_HOST asks for a Postgres control store, and this version has only the embedded one: unset DB_HOST, "
-        "or pass --store=sqlite");
-  }
+void cross_check(const Config& config, std::vector<std::string>& errors) {
   if (config.drain_delay > config.drain_timeout) {
     errors.push_back("env DRAIN_DELAY_MS (" + std::to_string(config.drain_delay.count()) +
                      ") is longer than DRAIN_TIMEOUT_MS (" + std::to_string(config.drain_timeout.count()) +
@@ -111,6 +105,10 @@ std::string help_text(const std::vector<SettingGroup>& groups) {
 
 }  // namespace
 
+StoreKind store_kind(const Config& config) {
+  return config.store.value_or(config.db_host ? StoreKind::kPostgres : StoreKind::kSqlite);
+}
+
 Environment process_environment() {
   return [](const std::string& name) -> std::optional<std::string> {
     const char* value = std::getenv(name.c_str());
@@ -136,7 +134,7 @@ Result<ParsedConfig> parse_config(const std::vector<std::string>& arguments, con
   }
   const AcceptedSettings accepted = check_accepted_settings(environment);
   errors.insert(errors.end(), accepted.errors.begin(), accepted.errors.end());
-  cross_check(config, flags->texts.contains("--store"), environment, errors);
+  cross_check(config, errors);
   if (!errors.empty()) return fail(joined(errors, "\n"));
 
   config.log.region = config.region;

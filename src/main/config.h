@@ -19,6 +19,8 @@ namespace rt::app {
 
 enum class IpVersion { kAny, kV4, kV6 };  // kAny: dual stack where the machine has IPv6
 
+enum class StoreKind { kSqlite, kPostgres };
+
 enum class SendMethod { kAuto, kUring, kSendmsg };  // kAuto: io_uring where the machine allows it
 
 struct ClaimExpectation {
@@ -53,6 +55,17 @@ struct Config {
   std::chrono::milliseconds channel_error_backoff{5'000};
   std::chrono::milliseconds token_confirm_interval{300'000};
   std::chrono::milliseconds tenant_cache_expiration{30'000};
+
+  std::optional<StoreKind> store;  // nullopt: Postgres where db_host is given, else SQLite
+  // Of the control database, and of the seeded tenant's.
+  std::optional<std::string> db_host;
+  std::optional<std::string> db_port;
+  std::string db_user = "supabase_admin";
+  std::optional<std::string> db_password;
+  std::string db_name = "postgres";
+  std::string db_after_connect_query;
+  bool db_ssl = false;
+  std::string db_ssl_ca_cert;
   std::chrono::milliseconds replication_ready_timeout{60'000};
 
   bool compression = false;  // permessage-deflate, for clients that offer it
@@ -96,6 +109,9 @@ Environment process_environment();
 
 // `arguments` are those behind `serve`. An error is one or more lines for the terminal. When --help was asked for, the
 // help text is returned in `help` and the config is not to be used.
+// The one in force.
+StoreKind store_kind(const Config& config);
+
 struct ParsedConfig {
   Config config;
   std::optional<std::string> help;

@@ -288,7 +288,7 @@ TEST_CASE("variables without effect give one warning that names them, and those 
         "set, but without effect in this version: DNS_NODES, NUM_ACCEPTORS, METRICS_PUSHER_ENABLED");
 }
 
-TEST_CASE("the reference server's compose environment starts us once the store is chosen [C-020]") {
+TEST_CASE("the reference server's compose environment starts us [C-020]") {
   const Variables compose{{"PORT", "4000"},
                           {"DB_HOST", "db"},
                           {"DB_PORT", "5432"},
@@ -306,15 +306,16 @@ TEST_CASE("the reference server's compose environment starts us once the store i
                           {"APP_NAME", "realtime"},
                           {"SEED_SELF_HOST", "true"},
                           {"RUN_JANITOR", "true"}};
-  CHECK(config_of(compose, {"--store=sqlite"}).seed_self_host);
-  const std::string error = error_of(compose);
-  CHECK(contains(error, "only the embedded one: unset DB_HOST, or pass --store=sqlite"));
+  CHECK(config_of(compose).seed_self_host);
+  CHECK(store_kind(config_of(compose)) == StoreKind::kPostgres);
+  CHECK(store_kind(config_of(compose, {"--store=sqlite"})) == StoreKind::kSqlite);
 }
 
-TEST_CASE("asking for the Postgres store says that there is none in this version") {
-  CHECK(error_of({}, {"--store=postgres"}) ==
-        "--store=postgres: this version has the embedded control store only: use --store=sqlite");
-  CHECK(error_of({}, {"--store=mysql"}) == "--store expected sqlite, got \"mysql\"");
+TEST_CASE("the control store is embedded unless a host or the flag asks for Postgres [C-013]") {
+  CHECK(store_kind(config_of({})) == StoreKind::kSqlite);
+  CHECK(store_kind(config_of({{"DB_HOST", ""}})) == StoreKind::kSqlite);
+  CHECK(store_kind(config_of({}, {"--store=postgres"})) == StoreKind::kPostgres);
+  CHECK(error_of({}, {"--store=mysql"}) == "--store expected sqlite or postgres, got \"mysql\"");
 }
 
 TEST_CASE("only the exact word true seeds a tenant [C-024]") {

@@ -59,6 +59,9 @@ void write_connections(Exposition& out, const NodeParts& node) {
   out.sample(static_cast<std::int64_t>(node.listener->failures()));
   out.metric("phoenix_connections_max", MetricType::kGauge, "Most connections that may be open.");
   out.sample(node.connections_max);
+  out.metric("realtime_control_store_up", MetricType::kGauge,
+             "1 while the control store can be used; without it tenants are served as they were known.");
+  out.sample(node.store_is_usable() ? 1 : 0);
 }
 
 void write_drops(Exposition& out, const Writer& writer) {

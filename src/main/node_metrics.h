@@ -1,6 +1,7 @@
 // What a node tells of itself: the counters of its workers and shards, as one scrape.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "base/log.h"
@@ -18,6 +19,7 @@ struct NodeParts {
   std::string node_name;  // `realtime@127.0.0.1`
   std::string region;     // empty: `nil`
   const Log* log = nullptr;
+  std::function<bool()> store_is_usable;
 };
 
 // Thread-safe: it reads counters only.

@@ -13,7 +13,15 @@ std::string_view without_trailing_slash(std::string_view path) {
   return path;
 }
 
-// An answer that was made elsewhere, on its way to the worker that has the request.
+// Whether it is the tenant of the host that the path is about.
+bool concerns_tenant(std::string_view path) {
+  constexpr std::string_view kAlias = "/realtime/v1";
+  if (path.starts_with(kAlias)) path.remove_prefix(kAlias.size());
+  return path.starts_with("/socket/") || path.starts_with("/websocket") || path.starts_with("/api/broadcast") ||
+         path.starts_with("/api/ping");
+}
+
+// What was found out elsewhere, on its way to the worker that has the request.
 class RespondMail final : public net::Mail {
  public:
   explicit RespondMail(std::function<void()> respond) : respond_(std::move(respond)) {}
@@ -26,10 +34,11 @@ class RespondMail final : public net::Mail {
 }  // namespace
 
 Routes::Routes(const RoutesConfig& config, realtime::Node& node, tenancy::TenantApi& tenants, const Clock& clock,
-               Random& random, Obstacles obstacles, Scrape scrape)
+               Random& random, LookUp look_up, Obstacles obstacles, Scrape scrape)
     : config_(config),
       node_(node),
       tenants_(tenants),
+      look_up_(std::move(look_up)),
       clock_(clock),
       random_(random),
       obstacles_(std::move(obstacles)),
@@ -41,6 +50,18 @@ void Routes::add_worker(net::Worker& worker) {
 }
 
 void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) {
+  const std::string host = request.host();
+  const std::string tenant = host.substr(0, host.find('.'));
+  const auto shared = std::make_shared<http::Request>(std::move(request));
+  const bool looks = concerns_tenant(shared->path()) && look_up_(tenant, [this, &worker, connection, shared] {
+                       worker.post(std::make_unique<RespondMail>([this, &worker, connection, shared] {
+                         if (worker.is_open(connection)) dispatch(worker, connection, *shared);
+                       }));
+                     });
+  if (!looks) dispatch(worker, connection, *shared);
+}
+
+void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
   const std::string_view path = without_trailing_slash(request.path());
   // SDKs that are pointed at the server itself use the alias of its public URL.
   if (path == "/socket/websocket" || path == "/realtime/v1/websocket")

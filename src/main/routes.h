@@ -31,9 +31,13 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   // The text of a scrape. Thread-safe.
   using Scrape = std::function<std::string()>;
 
+  // Looks for a tenant that this node does not know, where that makes sense: true, and the second is called when it
+  // has, from any thread. Thread-safe.
+  using LookUp = std::function<bool(std::string_view external_id, std::function<void()> done)>;
+
   // The node must be complete before the workers run; it and the others outlive the routes.
   Routes(const RoutesConfig& config, realtime::Node& node, tenancy::TenantApi& tenants, const Clock& clock,
-         Random& random, Obstacles obstacles, Scrape scrape);
+         Random& random, LookUp look_up, Obstacles obstacles, Scrape scrape);
 
   // Before the workers run.
   void add_worker(net::Worker& worker);
@@ -41,6 +45,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   void on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) override;
 
  private:
+  void dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request);
   http::Response answer(net::Worker& worker, const http::Request& request);
   http::Response metrics(const http::Request& request);
   bool may(tenancy::TenantApi::Access access, const http::Request& request) const;
@@ -51,6 +56,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   const RoutesConfig config_;
   realtime::Node& node_;
   tenancy::TenantApi& tenants_;
+  const LookUp look_up_;
   const Clock& clock_;
   Random& random_;
   const Obstacles obstacles_;

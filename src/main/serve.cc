@@ -20,10 +20,12 @@
 #include "io/net/listener.h"
 #include "io/net/uring_batch.h"
 #include "io/net/worker.h"
+#include "io/store/postgres_store.h"
 #include "io/store/sqlite_store.h"
 #include "main/node_metrics.h"
 #include "main/routes.h"
 #include "main/secrets.h"
+#include "protocol/json/value.h"
 #include "services/realtime/shard.h"
 #include "services/tenancy/directory.h"
 #include "services/tenancy/registry.h"
@@ -69,7 +71,31 @@ std::vector<std::string> admin_secrets(const Config& config) {
   return secrets;
 }
 
-TenantRecord seeded_tenant(const Config& config, const tenants::Encryption& secrets, Random& random) {
+store::PostgresConfig control_database(const Config& config) {
+  store::PostgresConfig out;
+  if (config.db_host) out.host = *config.db_host;
+  if (config.db_port) out.port = *config.db_port;
+  out.user = config.db_user;
+  if (config.db_password) out.password = *config.db_password;
+  out.database = config.db_name;
+  out.after_connect_query = config.db_after_connect_query;
+  out.uses_tls = config.db_ssl;
+  out.ca_file = config.db_ssl_ca_cert;
+  return out;
+}
+
+// The database of the seeded tenant, as an operator would describe it (tenants.md 12).
+std::string seeded_extension(const Config& config) {
+  const auto member = [](std::string_view key, const std::string& value) {
+    return ",\"" + std::string(key) + "\":" + json::quoted(value);
+  };
+  return R"({"extensions":[{"type":"postgres_cdc_rls","settings":{"region":"us-east-1","ssl_enforced":false)" +
+         member("db_host", *config.db_host) + member("db_port", config.db_port.value_or("5433")) +
+         member("db_name", config.db_name) + member("db_user", config.db_user) +
+         member("db_password", config.db_password.value_or("postgres")) + "}}]}";
+}
+
+Result<TenantRecord> seeded_tenant(const Config& config, const tenants::Encryption& secrets, Random& random) {
   TenantRecord tenant;
   tenant.id = random.uuid();
   tenant.external_id = config.self_host_tenant_name;
@@ -77,21 +103,31 @@ TenantRecord seeded_tenant(const Config& config, const tenants::Encryption& secr
   tenant.jwt_secret = secrets.encrypt(*config.api_jwt_secret, random);
   tenant.jwt_jwks = config.api_jwt_jwks;
   tenant.limits = config.new_tenant_limits;
+  if (config.db_host) {
+    const std::string extension = seeded_extension(config);
+    if (!json::walk_document(extension)) return fail("DB_HOST, DB_USER, DB_PASSWORD and their like have to be UTF-8");
+    const auto applied =
+        tenants::Attributes(json::Value(extension), secrets, random).apply(tenant, tenants::Incomplete::kRefuse);
+    if (!applied) return fail("DB_*: " + applied.error().json());
+  }
   return tenant;
 }
 
 // The registry with what is in the store, seeded where the settings ask for it.
 Result<std::unique_ptr<tenancy::Registry>> open_registry(const Config& config, tenancy::Directory& directory,
                                                          const tenants::Encryption& secrets, Random& random, Log& log) {
-  auto store = store::open_sqlite_store(config.data_dir + "/control.sqlite");
+  auto store = store_kind(config) == StoreKind::kPostgres
+                   ? store::open_postgres_store(control_database(config))
+                   : store::open_sqlite_store(config.data_dir + "/control.sqlite");
   if (!store) return tl::make_unexpected(store.error());
   auto registry =
       std::make_unique<tenancy::Registry>(tenancy::RegistryConfig{.refresh_interval = config.tenant_cache_expiration,
                                                                   .new_tenant_limits = config.new_tenant_limits},
                                           std::move(*store), directory, secrets, random, log);
   if (config.seed_self_host) {
-    if (const auto ok = registry->seed(seeded_tenant(config, secrets, random)); !ok)
-      return fail(ok.error(), "seeding the tenant");
+    const auto tenant = seeded_tenant(config, secrets, random);
+    if (!tenant) return tl::make_unexpected(tenant.error());
+    if (const auto ok = registry->seed(*tenant); !ok) return fail(ok.error(), "seeding the tenant");
   }
   if (const auto ok = registry->load(); !ok) return fail(ok.error(), "loading the tenants");
   return registry;
@@ -313,7 +349,8 @@ int serve(Config config) {
   NodeParts parts{.connections_max = config.connections_max,
                   .node_name = config.app_name + "@127.0.0.1",
                   .region = config.region,
-                  .log = log->get()};
+                  .log = log->get(),
+                  .store_is_usable = [&registry] { return (*registry)->store_is_usable(); }};
   const auto obstacles = [&node] { return node.draining.load() ? std::string("draining\n") : std::string(); };
   tenancy::TenantApi tenant_api(
       directory, **registry,
@@ -321,11 +358,16 @@ int serve(Config config) {
        .disconnect_sockets = [&node](std::string_view name) { apply(node, name, {.disconnects = true}); },
        .region = config.region,
        .node_name = parts.node_name});
-  Routes routes({.metrics = {{*config.metrics_jwt_secret}, config.metrics_token_blocklist},
-                 .admin = {admin_secrets(config), config.api_token_blocklist},
-                 .request_id_baggage_key = config.request_id_baggage_key,
-                 .debug_echo = config.debug_echo},
-                node, tenant_api, clock, random, obstacles, [&parts] { return scrape(parts); });
+  Routes routes(
+      {.metrics = {{*config.metrics_jwt_secret}, config.metrics_token_blocklist},
+       .admin = {admin_secrets(config), config.api_token_blocklist},
+       .request_id_baggage_key = config.request_id_baggage_key,
+       .debug_echo = config.debug_echo},
+      node, tenant_api, clock, random,
+      [&directory, &registry](std::string_view name, std::function<void()> done) {
+        return !directory.find(name) && (*registry)->look_up(std::string(name), std::move(done));
+      },
+      obstacles, [&parts] { return scrape(parts); });
 
   std::vector<Lane> lanes(static_cast<std::size_t>(workers));
   auto batches = send_batches(config, lanes.size(), **log);

@@ -157,14 +157,22 @@ Target claim_validators() {
 }
 
 Target store() {
-  return {[](Config&, const Given& given) -> Result<void> {
-            if (given.text == "sqlite") return {};
-            if (given.text == "postgres") {
-              return fail("--store=postgres: this version has the embedded control store only: use --store=sqlite");
-            }
-            return fail("--store expected sqlite, got \"" + given.text + "\"");
+  return {[](Config& config, const Given& given) -> Result<void> {
+            if (given.text != "sqlite" && given.text != "postgres")
+              return fail(given.source + " expected sqlite or postgres, got \"" + given.text + "\"");
+            config.store = given.text == "sqlite" ? StoreKind::kSqlite : StoreKind::kPostgres;
+            return {};
           },
           [](const Config&) -> std::string { return "sqlite"; }};
+}
+
+// An empty one is none.
+Target given_text(std::optional<std::string> Config::* member, std::string shown_default) {
+  return {[=](Config& config, const Given& given) -> Result<void> {
+            if (!given.text.empty()) config.*member = given.text;
+            return {};
+          },
+          [shown_default = std::move(shown_default)](const Config&) { return shown_default; }};
 }
 
 Target send_method() {
@@ -241,13 +249,29 @@ std::vector<Setting> process_settings() {
       {"", "--send", send_method(), "auto, uring or sendmsg; auto takes io_uring where the machine allows it"},
       {"DATA_DIR", "--data-dir", non_empty(&Config::data_dir),
        "directory of the embedded store and of secrets made here"},
-      {"", "--store", store(), "control store; this version has the embedded one (sqlite) only"},
+      {"", "--store", store(), "control store, sqlite or postgres; unset: postgres where DB_HOST is given"},
       {"APP_NAME", "", non_empty(&Config::app_name), "public name of the server"},
       {"REGION", "", text(&Config::region), "region of this node; on every log line when set"},
       {"RLIMIT_NOFILE", "", open_files(), "open files this process may have; unset: as inherited"},
       {"DRAIN_DELAY_MS", "", milliseconds(&Config::drain_delay, 0), "from SIGTERM until the first sockets are closed"},
       {"DRAIN_TIMEOUT_MS", "", milliseconds(&Config::drain_timeout, 1),
        "from SIGTERM until the process ends at the latest"},
+  };
+}
+
+std::vector<Setting> database_settings() {
+  return {
+      {"DB_HOST", "", given_text(&Config::db_host, ""),
+       "host of the control database, and of the seeded tenant's; with --store=sqlite of the latter only"},
+      {"DB_PORT", "", given_text(&Config::db_port, "5432"), "its port; unset: of the seeded tenant's 5433"},
+      {"DB_USER", "", text(&Config::db_user), "who logs in"},
+      {"DB_PASSWORD", "", secret(&Config::db_password), "the password; unset: postgres"},
+      {"DB_NAME", "", text(&Config::db_name), "name of the database"},
+      {"DB_AFTER_CONNECT_QUERY", "", text(&Config::db_after_connect_query),
+       "SQL for each new connection to the control database, SET search_path TO _realtime as a rule"},
+      {"DB_SSL", "", boolean(&Config::db_ssl),
+       "TLS to the control database, without verification unless there is a CA"},
+      {"DB_SSL_CA_CERT", "", text(&Config::db_ssl_ca_cert), "file of the CA that its certificate has to come from"},
   };
 }
 
@@ -308,8 +332,13 @@ std::vector<Setting> log_settings() {
 }  // namespace
 
 std::vector<SettingGroup> all_settings() {
-  return {{"Listener", listener_settings()},         {"Sockets", socket_settings()}, {"Process", process_settings()},
-          {"Tokens and secrets", secret_settings()}, {"Tenants", tenant_settings()}, {"Log", log_settings()}};
+  return {{"Listener", listener_settings()},
+          {"Sockets", socket_settings()},
+          {"Process", process_settings()},
+          {"Database", database_settings()},
+          {"Tokens and secrets", secret_settings()},
+          {"Tenants", tenant_settings()},
+          {"Log", log_settings()}};
 }
 
 }  // namespace rt::app

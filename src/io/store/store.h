@@ -1,4 +1,5 @@
-// The control store: which tenants there are. One interface; the embedded back end is SQLite (sqlite_store.h).
+// The control store: which tenants there are. One interface; the back ends are SQLite, embedded (sqlite_store.h), and
+// Postgres (postgres_store.h).
 //
 // Calls block. They are made by one thread at a time: before the workers start, then by the registry's.
 #pragma once
@@ -30,6 +31,8 @@ class ControlStore {
   virtual Result<bool> delete_tenant(std::string_view external_id) = 0;
   // Whether anything may have been written by others since this was asked last.
   virtual Result<bool> has_changed() = 0;
+  // Whether other nodes write to it too.
+  virtual bool is_shared() const { return false; }
 };
 
 }  // namespace rt::store

@@ -32,7 +32,9 @@ Result<void> Registry::seed(const TenantRecord& tenant) {
   seeded.limits.payload_kb_max = kept.payload_kb_max;
   seeded.limits.client_presence_events_max = kept.client_presence_events_max;
   seeded.limits.client_presence_window_ms = kept.client_presence_window_ms;
-  return store_->put_tenant(seeded, store::Extensions::kKeep);
+  if (tenant.extensions.empty()) return store_->put_tenant(seeded, store::Extensions::kKeep);
+  seeded.extensions = tenant.extensions;
+  return store_->put_tenant(seeded, store::Extensions::kReplace);
 }
 
 Result<void> Registry::load() {
@@ -94,15 +96,24 @@ void Registry::run() {
   }
 }
 
+template <class T>
+Result<T> Registry::noted(Result<T> result) {
+  usable_.store(result.has_value(), std::memory_order_relaxed);
+  return result;
+}
+
 void Registry::refresh() {
-  const auto changed = store_->has_changed();
-  if (changed && !*changed && !refresh_failed_) return;
-  auto records = changed ? store_->load_tenants() : tl::make_unexpected(changed.error());
-  if (std::exchange(refresh_failed_, !records) == !records && !records) return;  // it was said
+  const bool was_usable = store_is_usable();
+  const auto changed = noted(store_->has_changed());
+  if (changed && !*changed && was_usable) return;
+  auto records = changed ? noted(store_->load_tenants()) : tl::make_unexpected(changed.error());
   if (!records) {
-    log_.error("the control store cannot be read, tenants stay as they were known: " + records.error().message);
+    // Said once, not each time.
+    if (was_usable)
+      log_.error("the control store cannot be read, tenants stay as they were known: " + records.error().message);
     return;
   }
+  if (!was_usable) log_.info("the control store can be read again");
   std::unordered_set<std::string> present;
   for (TenantRecord& record : *records) {
     present.insert(record.external_id);
@@ -136,12 +147,51 @@ bool Registry::remove(std::string external_id, std::function<void(RemoveOutcome)
   return post([this, external_id = std::move(external_id), done = std::move(done)] { done(remove_now(external_id)); });
 }
 
+bool Registry::look_up(std::string external_id, std::function<void()> done) {
+  if (!store_->is_shared()) return false;
+  const auto now = std::chrono::steady_clock::now();
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = unknown_.find(external_id); found != unknown_.end() && now - found->second < kUnknownFor)
+      return false;
+    if (const auto found = looking_.find(external_id); found != looking_.end()) {
+      if (found->second.size() >= kJobsMax) return false;
+      found->second.push_back(std::move(done));
+      return true;
+    }
+    if (stopping_ || jobs_.size() >= kJobsMax) return false;
+    looking_[external_id].push_back(std::move(done));
+    jobs_.emplace_back([this, external_id] { look_up_now(external_id); });
+  }
+  wake_.notify_one();
+  return true;
+}
+
+void Registry::look_up_now(const std::string& external_id) {
+  auto found = noted(store_->find_tenant(external_id));
+  if (!found) {
+    log_.write(LogLevel::kError, {.tenant = external_id}, "the tenant was not looked up: " + found.error().message);
+  } else if (found->has_value()) {
+    tell(external_id, directory_.made_ready(std::move(**found)), {.any = true});
+  }
+  std::vector<std::function<void()>> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    waiting = std::move(looking_.extract(external_id).mapped());
+    if (!found || !found->has_value()) {
+      if (unknown_.size() >= kUnknownMax) unknown_.clear();
+      unknown_[external_id] = std::chrono::steady_clock::now();
+    }
+  }
+  for (const auto& done : waiting) done();
+}
+
 PutOutcome Registry::put_now(const std::string& external_id, const std::string& object_json) {
   const auto unavailable = [&](const Error& error) {
     log_.write(LogLevel::kError, {.tenant = external_id}, "the tenant was not written: " + error.message);
     return PutOutcome{};
   };
-  auto found = store_->find_tenant(external_id);
+  auto found = noted(store_->find_tenant(external_id));
   if (!found) return unavailable(found.error());
   const bool is_new = !found->has_value();
   TenantRecord record = is_new ? TenantRecord{.id = random_.uuid(),
@@ -171,7 +221,7 @@ PutOutcome Registry::put_now(const std::string& external_id, const std::string& 
 }
 
 RemoveOutcome Registry::remove_now(const std::string& external_id) {
-  const auto removed = store_->delete_tenant(external_id);
+  const auto removed = noted(store_->delete_tenant(external_id));
   if (!removed) {
     log_.write(LogLevel::kError, {.tenant = external_id, .error_code = "UnableToDeleteTenant"},
                "UnableToDeleteTenant: " + removed.error().message);

@@ -5,6 +5,7 @@
 // Whatever changes is told once, after the directory has it.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -13,6 +14,8 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <unordered_map>
+#include <vector>
 
 #include "base/log.h"
 #include "base/random.h"
@@ -53,6 +56,9 @@ class Registry {
  public:
   // More are refused until some are done.
   static constexpr std::size_t kJobsMax = 1024;
+  // A name that nobody has is not looked for again so soon. Of these names so many are remembered.
+  static constexpr std::chrono::milliseconds kUnknownFor{500};
+  static constexpr std::size_t kUnknownMax = 4096;
 
   using OnChange = std::function<void(const TenantChange&)>;  // on the registry's thread
 
@@ -65,7 +71,8 @@ class Registry {
 
   // --- Before start(), on the caller's thread ---
 
-  // Makes the tenant, or gives the one of that name these keys and limits (tenants.md 12). Everything else of it stays.
+  // Makes the tenant, or gives the one of that name these keys, limits and, where there are any, extensions (tenants.md
+  // 12). Everything else of it stays.
   Result<void> seed(const TenantRecord& tenant);
   Result<void> load();
 
@@ -82,6 +89,12 @@ class Registry {
   // `object_json` is a walked JSON object, the attributes of the tenant.
   bool put(std::string external_id, std::string object_json, std::function<void(PutOutcome)> done);
   bool remove(std::string external_id, std::function<void(RemoveOutcome)> done);
+  // For a tenant that the directory does not have, where others write to the store: once `done` is called, it has it if
+  // there is one. False: there is nothing to wait for, because we have just looked, or nobody else writes.
+  bool look_up(std::string external_id, std::function<void()> done);
+
+  // From any thread: whether the store could be used the last time.
+  bool store_is_usable() const { return usable_.load(std::memory_order_relaxed); }
 
  private:
   using Job = std::function<void()>;
@@ -90,6 +103,9 @@ class Registry {
   void run();
   void refresh();
   PutOutcome put_now(const std::string& external_id, const std::string& object_json);
+  void look_up_now(const std::string& external_id);
+  template <class T>
+  Result<T> noted(Result<T> result);  // whether the store could be used
   RemoveOutcome remove_now(const std::string& external_id);
   void tell(const std::string& external_id, std::shared_ptr<const TenantRecord> tenant,
             const tenants::Effects& effects);
@@ -101,7 +117,9 @@ class Registry {
   Random& random_;
   Log& log_;
   OnChange on_change_;
-  bool refresh_failed_ = false;  // the last time
+  std::atomic<bool> usable_{true};
+  std::unordered_map<std::string, std::chrono::steady_clock::time_point> unknown_;  // when we looked, under the mutex
+  std::unordered_map<std::string, std::vector<std::function<void()>>> looking_;     // who waits, under the mutex
 
   std::mutex mutex_;
   std::condition_variable wake_;

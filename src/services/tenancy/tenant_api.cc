@@ -189,8 +189,7 @@ void TenantApi::handle(const http::Request& request, const Answer& answer) {
 }
 
 // `is_whole`: the attributes have to be those of a complete tenant, its name among them.
-void TenantApi::put(const http::Request& request, std::string external_id, bool is_whole,
-                    const Answer& answer) {
+void TenantApi::put(const http::Request& request, std::string external_id, bool is_whole, const Answer& answer) {
   const auto body = http::read_body(request);
   if (!body && body.error() == 415) return answer(Response::json(415, "\"Unsupported Media Type\""));
   const auto tenant = body && body->kind == http::BodyKind::kJson && json::Value(body->json).is_object()

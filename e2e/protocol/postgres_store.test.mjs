@@ -1,0 +1,220 @@
+// The control store in Postgres, shared by nodes. tenants.md 1 to 6
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { request, upgradeHeaders } from '../harness/http.mjs';
+import { connect } from '../harness/phoenix.mjs';
+import { startPostgres } from '../harness/postgres.mjs';
+import { startServer, until } from '../harness/server.mjs';
+import { socketPath } from '../ws-conformance/raw_client.mjs';
+
+const ENC_KEY = '1234567890123456';
+
+let postgres;
+before(async () => {
+  postgres = await startPostgres();
+});
+after(() => postgres.remove());
+
+// A database of its own for each test, with the schema that operators make.
+let made = 0;
+async function newDatabase({ schema = true } = {}) {
+  const name = `control${++made}`;
+  await postgres.sql(`CREATE DATABASE ${name}`);
+  if (schema) await postgres.sql('CREATE SCHEMA _realtime', { database: name });
+  return name;
+}
+
+const environment = (database, env) => ({
+  DB_HOST: postgres.host,
+  DB_PORT: postgres.port,
+  DB_USER: 'postgres',
+  DB_PASSWORD: postgres.password,
+  DB_NAME: database,
+  DB_AFTER_CONNECT_QUERY: 'SET search_path TO _realtime',
+  DB_ENC_KEY: ENC_KEY,
+  ...env,
+});
+
+async function node(t, database, { env = {}, ...options } = {}) {
+  const server = await startServer({ defaultTenant: null, env: environment(database, env), ...options });
+  t.after(() => server.stop());
+  return server;
+}
+
+async function admin(server, method, name, tenant) {
+  const response = await fetch(`${server.url}/api/tenants/${name}`, {
+    method,
+    headers: { Authorization: `Bearer ${server.token({ role: 'service_role' })}`, 'Content-Type': 'application/json', connection: 'close' },
+    ...(tenant && { body: JSON.stringify({ tenant }) }),
+  });
+  return { status: response.status, json: response.status === 204 ? undefined : await response.json() };
+}
+
+async function handshake(server, tenant, secret) {
+  const path = socketPath(server).replace(/apikey=[^&]*/, `apikey=${server.token({}, { secret })}`);
+  return (await request(server, { path, headers: { ...upgradeHeaders(), Host: `${tenant}.rt.example.test` } })).status;
+}
+
+test('an empty schema gets the tables that the reference server makes, with all its versions [T-001]', async (t) => {
+  const database = await newDatabase();
+  await node(t, database);
+  const rows = await postgres.sql(
+    `SELECT table_name, column_name, data_type, is_nullable, coalesce(column_default, '-') FROM information_schema.columns
+     WHERE table_schema = '_realtime' ORDER BY table_name, column_name`,
+    { database },
+  );
+  assert.equal(rows, SCHEMA.trim());
+  const indexes = await postgres.sql(`SELECT indexname FROM pg_indexes WHERE schemaname = '_realtime' ORDER BY 1`, { database });
+  assert.deepEqual(indexes.split('\n'), [
+    'extensions_pkey', 'extensions_tenant_external_id_index', 'extensions_tenant_external_id_type_index', 'feature_flags_name_index',
+    'feature_flags_pkey', 'schema_migrations_pkey', 'tenants_external_id_index', 'tenants_pkey',
+  ]);
+  const checks = await postgres.sql(`SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = '_realtime'::regnamespace ORDER BY 1`, { database });
+  assert.deepEqual(checks.split('\n'), ['jwt_secret_or_jwt_jwks_required', 'rollout_percentage_must_be_between_0_and_100']);
+  assert.equal(await postgres.sql('SELECT count(*), min(version), max(version) FROM _realtime.schema_migrations', { database }), '33|20210706140551|20260805000000');
+});
+
+test('two nodes that make the tables at the same moment both start [T-003]', async (t) => {
+  const database = await newDatabase();
+  await Promise.all([node(t, database), node(t, database)]);
+  assert.equal(await postgres.sql('SELECT count(*) FROM _realtime.tenants', { database }), '1');
+});
+
+test('a database that is only half migrated is refused and left alone', async (t) => {
+  const database = await newDatabase();
+  await postgres.sql('CREATE TABLE _realtime.schema_migrations (version bigint PRIMARY KEY, inserted_at timestamp(0)); INSERT INTO _realtime.schema_migrations VALUES (20210706140551)', { database });
+  await assert.rejects(node(t, database), /has 1 of 33 migrations: bring this database to 33 with the previous server first/);
+  assert.equal(await postgres.sql(`SELECT count(*) FROM information_schema.tables WHERE table_schema = '_realtime'`, { database }), '1');
+});
+
+test('what is wrong with the connection is said at start, without the password', async (t) => {
+  const database = await newDatabase();
+  const refused = async (env, expected) => {
+    const failure = await node(t, database, { env }).then(() => assert.fail('it started'), (error) => String(error));
+    assert.match(failure, expected);
+    assert.ok(!failure.includes('a wrong secret'), failure);
+  };
+  await refused({ DB_PASSWORD: 'a wrong secret' }, /the control database control\d+ on 127\.0\.0\.1:\d+: .*password authentication failed/);
+  await refused({ DB_NAME: 'missing' }, /database "missing" does not exist/);
+  await refused({ DB_PORT: '1' }, /127\.0\.0\.1:1: .*Connection refused/);
+  await refused({ DB_SSL: 'true' }, /server does not support SSL/);
+  await refused({ DB_AFTER_CONNECT_QUERY: 'SET nonsense TO 1' }, /DB_AFTER_CONNECT_QUERY: .*unrecognized configuration parameter/);
+});
+
+test('a tenant that one node makes is found by the other within a second, and lies in the shared format', async (t) => {
+  const database = await newDatabase();
+  const [one, other] = [await node(t, database), await node(t, database)];
+  assert.equal(await handshake(other, 'acme', 's'), 404);
+  const settings = { region: 'us-east-1', db_host: '127.0.0.1', db_port: '5432', db_name: 'postgres', db_user: 'u', db_password: 'p' };
+  const created = await admin(one, 'PUT', 'acme', { jwt_secret: 's', extensions: [{ type: 'postgres_cdc_rls', settings }], feature_flags: { a: true } });
+  assert.equal(created.status, 201);
+  await until(async () => (await handshake(other, 'acme', 's')) === 101, 'the other node to find it', 1_000);
+  assert.equal(await handshake(one, 'acme', 's'), 101);
+
+  const row = await postgres.sql(
+    `SELECT jwt_secret, feature_flags->>'a', settings->>'db_host', settings->>'db_port', settings->>'region', settings->>'poll_interval_ms'
+     FROM _realtime.tenants JOIN _realtime.extensions ON external_id = tenant_external_id WHERE external_id = 'acme'`,
+    { database },
+  );
+  assert.deepEqual(row.split('|').slice(1), ['true', '7Wwy/7hIGy35MCo8jeVy+w==', 'm3KM2cjJ+t7C3443QcjOgA==', 'us-east-1', '100']);
+  assert.ok(!row.includes('|s|'));
+});
+
+test('rows that another server wrote are used as they are [T-004]', async (t) => {
+  const database = await newDatabase();
+  const server = await node(t, database, { env: { TENANT_CACHE_EXPIRATION_IN_MS: 50 } });
+  await postgres.sql(
+    `INSERT INTO _realtime.tenants (id, name, external_id, jwt_secret, max_events_per_second, inserted_at, updated_at)
+     VALUES (gen_random_uuid(), 'Theirs', 'theirs', 'v1QVng3N+pZd/0AEObABwg==', 1234, '2023-01-01 10:20:30', now());
+     INSERT INTO _realtime.extensions (id, type, settings, tenant_external_id, inserted_at, updated_at)
+     VALUES (gen_random_uuid(), 'postgres_cdc_rls', '{"region": "us-east-1", "db_host": "7Wwy/7hIGy35MCo8jeVy+w=="}', 'theirs', now(), now())`,
+    { database },
+  );
+  await until(async () => (await handshake(server, 'theirs', 'postgres')) === 101, 'the tenant to be found', 1_000);
+  const { json } = await admin(server, 'GET', 'theirs');
+  assert.deepEqual([json.data.name, json.data.max_events_per_second, json.data.inserted_at], ['Theirs', 1234, '2023-01-01T10:20:30']);
+  assert.deepEqual(json.data.extensions[0].settings, { region: 'us-east-1', db_host: '7Wwy/7hIGy35MCo8jeVy+w==' });
+  await postgres.sql(`UPDATE _realtime.tenants SET suspend = true WHERE external_id = 'theirs'`, { database });
+  await until(async () => (await handshake(server, 'theirs', 'postgres')) === 403, 'the edit to be seen');
+  await postgres.sql(`DELETE FROM _realtime.tenants WHERE external_id = 'theirs'`, { database });
+  await until(async () => (await handshake(server, 'theirs', 'postgres')) === 404, 'the deletion to be seen');
+});
+
+test('the seeded tenant gets the database of the environment, and keeps its id [T-050] [T-051]', async () => {
+  const database = await newDatabase();
+  const ids = [];
+  for (let start = 0; start < 2; ++start) {
+    const server = await startServer({ env: environment(database) });
+    const { json } = await admin(server, 'GET', 'dev');
+    ids.push(json.data.id);
+    assert.equal(json.data.extensions[0].type, 'postgres_cdc_rls');
+    assert.equal(json.data.extensions[0].settings.db_host, '7Wwy/7hIGy35MCo8jeVy+w==');
+    assert.equal(await server.stop(), 0);
+    assert.ok(!server.log.includes(postgres.password));
+  }
+  assert.equal(ids[0], ids[1]);
+});
+
+test('while the control database is away tenants go on, writes get 503, and all is well when it is back', async (t) => {
+  const database = await newDatabase();
+  const server = await node(t, database, { env: { TENANT_CACHE_EXPIRATION_IN_MS: 50 } });
+  await admin(server, 'PUT', 'acme', { jwt_secret: 's' });
+  const up = async () => (await server.metrics()).value('realtime_control_store_up');
+  assert.equal(await up(), 1);
+  await postgres.stop();
+  const refused = await admin(server, 'PATCH', 'acme', { suspend: true });
+  assert.equal(refused.status, 503);
+  await until(async () => (await up()) === 0, 'the loss to be noticed');
+  assert.equal(await handshake(server, 'acme', 's'), 101);
+  assert.equal(await handshake(server, 'nobody', 's'), 404);
+  assert.equal((await request(server, { path: '/readyz' })).status, 200);
+  await (await connect(server, { headers: { host: 'dev' } })).join('realtime:a');
+
+  await postgres.start();
+  await until(async () => (await up()) === 1, 'the return to be noticed');
+  assert.equal((await admin(server, 'PATCH', 'acme', { suspend: true })).status, 200);
+  assert.equal(await handshake(server, 'acme', 's'), 403);
+});
+
+const SCHEMA = `
+extensions|id|uuid|NO|-
+extensions|inserted_at|timestamp without time zone|NO|-
+extensions|settings|jsonb|YES|-
+extensions|tenant_external_id|text|YES|-
+extensions|type|text|YES|-
+extensions|updated_at|timestamp without time zone|NO|-
+feature_flags|bucket_key|character varying|YES|-
+feature_flags|enabled|boolean|NO|false
+feature_flags|id|uuid|NO|-
+feature_flags|inserted_at|timestamp without time zone|NO|-
+feature_flags|name|character varying|NO|-
+feature_flags|rollout_percentage|integer|NO|100
+feature_flags|updated_at|timestamp without time zone|NO|-
+schema_migrations|inserted_at|timestamp without time zone|YES|-
+schema_migrations|version|bigint|NO|-
+tenants|broadcast_adapter|character varying|YES|'gen_rpc'::character varying
+tenants|client_presence_window_ms|integer|YES|-
+tenants|external_id|text|YES|-
+tenants|feature_flags|jsonb|NO|'{}'::jsonb
+tenants|gcm_migrated_at|timestamp without time zone|YES|-
+tenants|id|uuid|NO|-
+tenants|inserted_at|timestamp without time zone|NO|-
+tenants|jwt_jwks|jsonb|YES|-
+tenants|jwt_secret|text|YES|-
+tenants|max_bytes_per_second|integer|NO|100000
+tenants|max_channels_per_client|integer|NO|100
+tenants|max_client_presence_events_per_window|integer|YES|-
+tenants|max_concurrent_users|integer|NO|200
+tenants|max_events_per_second|integer|NO|100
+tenants|max_joins_per_second|integer|NO|500
+tenants|max_payload_size_in_kb|integer|YES|3000
+tenants|max_presence_events_per_second|integer|YES|1000
+tenants|migrations_ran|integer|YES|0
+tenants|name|text|YES|-
+tenants|notify_private_alpha|boolean|YES|false
+tenants|postgres_cdc_default|text|YES|'postgres_cdc_rls'::text
+tenants|presence_enabled|boolean|NO|false
+tenants|private_only|boolean|NO|false
+tenants|suspend|boolean|YES|false
+tenants|updated_at|timestamp without time zone|NO|-
+`;

@@ -1,0 +1,27 @@
+// The control store in a Postgres database, which other nodes and the reference server may share.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "io/store/store.h"
+
+namespace rt::store {
+
+struct PostgresConfig {
+  std::string host = "127.0.0.1";
+  std::string port = "5432";
+  std::string user = "supabase_admin";
+  std::string password = "postgres";
+  std::string database = "postgres";
+  std::string after_connect_query;  // on each new connection; empty: none. Chooses the schema, as a rule
+  bool uses_tls = false;
+  std::string ca_file;  // verifies the server's certificate; empty: it is not verified
+};
+
+// Connects, and makes the tables where there are none; several nodes may do that at once. A database that an older
+// server brought half the way is refused. The errors name the host and what to do, never the password.
+Result<std::unique_ptr<ControlStore>> open_postgres_store(const PostgresConfig& config);
+
+}  // namespace rt::store
