@@ -14,7 +14,7 @@ const read = (file) => readFileSync(join(ROOT, file), 'utf8');
 
 // | P-001 | sentence | `file`: name of a test<br>`file`: name of another |
 function listed() {
-  const rows = [...read('docs/conformance.md').matchAll(/^\| ([PHT]-\d{3}) \| [^|]+ \| ([^|]+) \|$/gm)];
+  const rows = [...read('docs/conformance.md').matchAll(/^\| ([PHTM]-\d{3}) \| [^|]+ \| ([^|]+) \|$/gm)];
   return rows.map(([, id, coverage]) => ({ id, coverage: coverage.split('<br>') }));
 }
 
@@ -27,8 +27,8 @@ function filesUnder(folder, suffix) {
 // A test name is a string that ends in one or more ids. C++ may break it over several lines.
 function coveredBy(file) {
   const source = read(file).replace(file.endsWith('.cc') ? /"\s*\n\s*"/g : /$^/, '');
-  const names = source.matchAll(/(['"`])((?:(?!\1)[^\n])*?)((?: \[[PHT]-\d{3}\])+)\1/g);
-  return [...names].flatMap(([, , name, ids]) => ids.match(/[PHT]-\d{3}/g).map((id) => `${id} \`${file}\`: ${name}`));
+  const names = source.matchAll(/(['"`])((?:(?!\1)[^\n])*?)((?: \[[PHTM]-\d{3}\])+)\1/g);
+  return [...names].flatMap(([, , name, ids]) => ids.match(/[PHTM]-\d{3}/g).map((id) => `${id} \`${file}\`: ${name}`));
 }
 
 test('each check of the protocol is listed once, with tests or the reason why there are none', () => {

@@ -1,6 +1,10 @@
 #include "main/node_metrics.h"
 
+#include <algorithm>
 #include <functional>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "services/ops/exposition.h"
 
@@ -98,19 +102,67 @@ void write_log_drops(Exposition& out, const NodeParts& node, const Writer& write
   out.sample(writer.sum(&realtime::ShardCounters::log_lines_suppressed), {{"reason", "repeated"}});
 }
 
-}  // namespace
-
-std::string scrape(const NodeParts& node) {
-  using net::WorkerCounters;
-  using realtime::ShardCounters;
+std::vector<ops::Label> global_labels(const NodeParts& node) {
   const std::string host = node.node_name.substr(node.node_name.find('@') + 1);
   const std::string id = host == "127.0.0.1" ? node.node_name : host;
-  Exposition out({{"host", host}, {"id", id}, {"region", node.region.empty() ? "nil" : node.region}});
+  return {{"host", host}, {"id", id}, {"region", node.region.empty() ? "nil" : node.region}};
+}
+
+// One metric with a series for each tenant of which there is anything to say.
+void write_of_tenants(Exposition& out, const std::vector<realtime::LiveTenants::Named>& tenants, std::string_view name,
+                      MetricType type, std::string_view help,
+                      const std::function<std::optional<std::int64_t>(const realtime::LiveTenant&)>& value_of) {
+  out.metric(name, type, help);
+  for (const auto& [external_id, tenant] : tenants) {
+    if (const auto value = value_of(*tenant)) out.sample(*value, {{"tenant", external_id}});
+  }
+}
+
+std::string scrape_tenants(const NodeParts& node) {
+  using realtime::LiveTenant;
+  auto tenants = node.tenants->all();
+  std::ranges::sort(tenants, {}, &realtime::LiveTenants::Named::external_id);
+  Exposition out(global_labels(node));
+  const auto total = [](const realtime::RateMeter& meter) {
+    const std::uint64_t count = meter.total();
+    return count == 0 ? std::nullopt : std::optional(static_cast<std::int64_t>(count));
+  };
+  const auto connected = [](const LiveTenant& tenant) {
+    const std::int64_t users = tenant.users.load();
+    return users == 0 && tenant.joins.total() == 0 ? std::nullopt : std::optional(users);
+  };
+  write_of_tenants(out, tenants, "realtime_connections_connected", MetricType::kGauge,
+                   "Sockets that have joined a channel.", connected);
+  write_of_tenants(out, tenants, "realtime_connections_connected_cluster", MetricType::kGauge, "The same on all nodes.",
+                   connected);
+  write_of_tenants(out, tenants, "realtime_channel_events", MetricType::kCounter,
+                   "Broadcasts taken from clients and each of their deliveries.",
+                   [&](const LiveTenant& tenant) { return total(tenant.events); });
+  write_of_tenants(out, tenants, "realtime_channel_joins", MetricType::kCounter, "Joins.",
+                   [&](const LiveTenant& tenant) { return total(tenant.joins); });
+  return std::move(out).finish();
+}
+
+std::string scrape_node(const NodeParts& node) {
+  using net::WorkerCounters;
+  using realtime::ShardCounters;
+  Exposition out(global_labels(node));
   Writer writer(out, node);
   write_connections(out, node);
   writer.counter("realtime_channel_global_input_bytes", "Bytes read from sockets.", &WorkerCounters::bytes_in);
   writer.counter("realtime_channel_global_output_bytes", "Bytes written to sockets.", &WorkerCounters::bytes_out);
+  writer.counter("realtime_channel_global_events", "Broadcasts taken from clients and each of their deliveries.",
+                 &ShardCounters::events);
+  writer.counter("realtime_channel_global_joins", "Joins.", &ShardCounters::joins);
+  std::int64_t users = 0;
+  for (const auto& one : node.tenants->all()) users += one.tenant->users.load();
+  out.metric("realtime_connections_global_connected", MetricType::kGauge, "Sockets that have joined a channel.");
+  out.sample(users);
+  out.metric("realtime_connections_global_connected_cluster", MetricType::kGauge, "The same on all nodes.");
+  out.sample(users);
   writer.counter("realtime_http_requests_total", "HTTP requests, handshakes included.", &WorkerCounters::requests);
+  writer.counter("realtime_rest_requests_total", "Requests of the REST API, those that are refused included.",
+                 &ShardCounters::requests);
   writer.counter("realtime_published_total", "Broadcasts accepted from clients.", &ShardCounters::published);
   writer.counter("realtime_deliveries_total", "Broadcasts put into the queues of subscribers.",
                  &ShardCounters::deliveries);
@@ -148,5 +200,9 @@ std::string scrape(const NodeParts& node) {
   ops::write_process_metrics(out);
   return std::move(out).finish();
 }
+
+}  // namespace
+
+std::string scrape(const NodeParts& node) { return scrape_node(node) + scrape_tenants(node); }
 
 }  // namespace rt::app

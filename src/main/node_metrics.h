@@ -1,4 +1,4 @@
-// What a node tells of itself: the counters of its workers and shards, as one scrape.
+// What a node tells of itself, as one scrape: the counters of its workers and shards, then those of its tenants.
 #pragma once
 
 #include <functional>
@@ -14,6 +14,7 @@ namespace rt::app {
 struct NodeParts {
   std::vector<const net::Worker*> workers;
   std::vector<const realtime::Shard*> shards;  // by worker
+  realtime::LiveTenants* tenants = nullptr;
   const net::Listener* listener = nullptr;
   std::int64_t connections_max = 0;
   std::string node_name;  // `realtime@127.0.0.1`

@@ -1,5 +1,6 @@
 #include "main/routes.h"
 
+#include "base/percent.h"
 #include "main/rest_tenant.h"
 #include "services/realtime/shard.h"
 #include "services/rest/api.h"
@@ -13,6 +14,16 @@ std::string_view without_trailing_slash(std::string_view path) {
   return path;
 }
 
+// The region that a scrape asks for, as in the path, empty for all of them; nullopt: the path is for no scrape.
+std::optional<std::string_view> metrics_region(std::string_view path) {
+  constexpr std::string_view kMetrics = "/metrics";
+  path = without_trailing_slash(path);
+  if (path == kMetrics) return "";
+  if (!path.starts_with(std::string(kMetrics) + "/")) return std::nullopt;
+  path.remove_prefix(kMetrics.size() + 1);
+  return path.find('/') == std::string_view::npos ? std::optional(path) : std::nullopt;
+}
+
 // Whether it is the tenant of the host that the path is about.
 bool concerns_tenant(std::string_view path) {
   constexpr std::string_view kAlias = "/realtime/v1";
@@ -22,13 +33,13 @@ bool concerns_tenant(std::string_view path) {
 }
 
 // What was found out elsewhere, on its way to the worker that has the request.
-class RespondMail final : public net::Mail {
+class LaterMail final : public net::Mail {
  public:
-  explicit RespondMail(std::function<void()> respond) : respond_(std::move(respond)) {}
-  void deliver() override { respond_(); }
+  explicit LaterMail(std::function<void()> call) : call_(std::move(call)) {}
+  void deliver() override { call_(); }
 
  private:
-  std::function<void()> respond_;
+  std::function<void()> call_;
 };
 
 }  // namespace
@@ -54,7 +65,7 @@ void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http:
   const std::string tenant = host.substr(0, host.find('.'));
   const auto shared = std::make_shared<http::Request>(std::move(request));
   const bool looks = concerns_tenant(shared->path()) && look_up_(tenant, [this, &worker, connection, shared] {
-                       worker.post(std::make_unique<RespondMail>([this, &worker, connection, shared] {
+                       worker.post(std::make_unique<LaterMail>([this, &worker, connection, shared] {
                          if (worker.is_open(connection)) dispatch(worker, connection, *shared);
                        }));
                      });
@@ -70,12 +81,14 @@ void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const h
     return echoes_[static_cast<std::size_t>(worker.index())]->open(connection, request);
 
   std::string id = rest::request_id(request, config_.request_id_baggage_key, random_);
+  if ((request.method == "GET" || request.method == "HEAD") && metrics_region(request.path()))
+    return metrics(worker, connection, request, std::move(id));
   const auto access = tenancy::TenantApi::access_for(request);
   if (!access) return respond(worker, connection, id, answer(worker, request));
   if (!may(*access, request)) return respond(worker, connection, id, {.status = 403});
   tenants_.handle(request, [this, &worker, connection, id = std::move(id)](http::Response response) {
     if (worker.in_loop_thread()) return respond(worker, connection, id, std::move(response));
-    worker.post(std::make_unique<RespondMail>([this, &worker, connection, id, response = std::move(response)] {
+    worker.post(std::make_unique<LaterMail>([this, &worker, connection, id, response = std::move(response)] {
       respond(worker, connection, id, response);
     }));
   });
@@ -92,7 +105,6 @@ http::Response Routes::answer(net::Worker& worker, const http::Request& request)
   const std::string_view path = without_trailing_slash(request.path());
   if (request.method == "GET" || request.method == "HEAD") {
     if (path == "/healthcheck") return http::Response::text(200, "ok");
-    if (path == "/metrics") return metrics(request);
     if (path == "/readyz") {
       const std::string obstacles = obstacles_();
       return obstacles.empty() ? http::Response::text(200, "ok") : http::Response::text(503, obstacles);
@@ -103,11 +115,21 @@ http::Response Routes::answer(net::Worker& worker, const http::Request& request)
   return http::Response::json(404, "\"Not Found\"");
 }
 
-http::Response Routes::metrics(const http::Request& request) {
+void Routes::metrics(net::Worker& worker, net::ConnectionId connection, const http::Request& request, std::string id) {
   const auto claims =
       ops::operator_claims(request, config_.metrics, node_.config.claim_validators, clock_.unix_seconds());
-  if (!claims) return {.status = 403};
-  return {200, {{"content-type", "text/plain; version=0.0.4; charset=utf-8"}}, scrape_()};
+  if (!claims) return respond(worker, connection, id, {.status = 403});
+  const http::Header type{"content-type", "text/plain; version=0.0.4; charset=utf-8"};
+  const auto region = percent_decode(metrics_region(request.path()).value_or(""));
+  const bool is_elsewhere = !region || (!region->empty() && *region != config_.region);
+  if (is_elsewhere) return respond(worker, connection, id, {200, {type}, ""});
+  const bool posted = scraper_.post([this, &worker, connection, id, type] {
+    worker.post(
+        std::make_unique<LaterMail>([this, &worker, connection, id, response = http::Response{200, {type}, scrape_()}] {
+          respond(worker, connection, id, response);
+        }));
+  });
+  if (!posted) respond(worker, connection, id, http::Response::text(503, "too many scrapes at once: try again"));
 }
 
 bool Routes::may(tenancy::TenantApi::Access access, const http::Request& request) const {

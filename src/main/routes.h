@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/job_thread.h"
 #include "base/random.h"
 #include "io/net/worker.h"
 #include "services/ops/echo.h"
@@ -20,6 +21,7 @@ namespace rt::app {
 struct RoutesConfig {
   ops::OperatorTokens metrics;
   ops::OperatorTokens admin;
+  std::string region;  // empty: none
   std::string request_id_baggage_key;
   bool debug_echo = false;
 };
@@ -28,7 +30,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
  public:
   // What stands in the way of traffic; empty: the node is ready. Thread-safe.
   using Obstacles = std::function<std::string()>;
-  // The text of a scrape. Thread-safe.
+  // The text of a scrape.
   using Scrape = std::function<std::string()>;
 
   // Looks for a tenant that this node does not know, where that makes sense: true, and the second is called when it
@@ -39,15 +41,21 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   Routes(const RoutesConfig& config, realtime::Node& node, tenancy::TenantApi& tenants, const Clock& clock,
          Random& random, LookUp look_up, Obstacles obstacles, Scrape scrape);
 
+  // Nothing is answered from a thread of its own any more; before the workers end.
+  void stop() { scraper_.stop(); }
+
   // Before the workers run.
   void add_worker(net::Worker& worker);
 
   void on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) override;
 
  private:
+  static constexpr std::size_t kScrapesMax = 16;  // that wait; more get 503
+
   void dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request);
   http::Response answer(net::Worker& worker, const http::Request& request);
-  http::Response metrics(const http::Request& request);
+  // Scrapes on a thread of its own: a node with many tenants has much to say.
+  void metrics(net::Worker& worker, net::ConnectionId connection, const http::Request& request, std::string id);
   bool may(tenancy::TenantApi::Access access, const http::Request& request) const;
   // With the headers that every answer has.
   void respond(net::Worker& worker, net::ConnectionId connection, const std::string& request_id,
@@ -61,6 +69,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   Random& random_;
   const Obstacles obstacles_;
   const Scrape scrape_;
+  JobThread scraper_{"scraper", kScrapesMax};
   realtime::SocketEndpoint sockets_;
   std::vector<std::unique_ptr<ops::Echo>> echoes_;  // by worker index
 };

@@ -346,7 +346,8 @@ int serve(Config config) {
   realtime::LiveTenants tenants([&directory](std::string_view name) { return directory.find(name); },
                                 config.default_tenant, static_cast<std::size_t>(workers));
   realtime::Node node(node_config(config), HashKey{random.next(), random.next()}, tenants, **log);
-  NodeParts parts{.connections_max = config.connections_max,
+  NodeParts parts{.tenants = &tenants,
+                  .connections_max = config.connections_max,
                   .node_name = config.app_name + "@127.0.0.1",
                   .region = config.region,
                   .log = log->get(),
@@ -361,6 +362,7 @@ int serve(Config config) {
   Routes routes(
       {.metrics = {{*config.metrics_jwt_secret}, config.metrics_token_blocklist},
        .admin = {admin_secrets(config), config.api_token_blocklist},
+       .region = config.region,
        .request_id_baggage_key = config.request_id_baggage_key,
        .debug_echo = config.debug_echo},
       node, tenant_api, clock, random,
@@ -424,6 +426,7 @@ int serve(Config config) {
   }
   (*listener)->close();
   (*registry)->stop();
+  routes.stop();
   for (Lane& lane : lanes) lane.worker->stop();
   for (Lane& lane : lanes) lane.thread.join();
   (*log)->info("stopped");

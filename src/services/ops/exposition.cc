@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace rt::ops {
 namespace {
@@ -43,11 +44,19 @@ std::int64_t open_descriptors() {
 
 void Exposition::metric(std::string_view name, MetricType type, std::string_view help) {
   name_ = name;
-  text_.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ").append(name);
-  text_.append(type == MetricType::kCounter ? " counter\n" : " gauge\n");
+  type_ = type;
+  help_ = help;
+  has_begun_ = false;
+}
+
+void Exposition::begin() {
+  if (std::exchange(has_begun_, true)) return;
+  text_.append("# HELP ").append(name_).append(" ").append(help_).append("\n# TYPE ").append(name_);
+  text_.append(type_ == MetricType::kCounter ? " counter\n" : " gauge\n");
 }
 
 void Exposition::series(std::vector<Label> labels) {
+  begin();
   labels.insert(labels.end(), global_labels_.begin(), global_labels_.end());
   std::ranges::sort(labels, {}, &Label::name);
   text_ += name_;

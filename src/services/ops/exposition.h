@@ -21,7 +21,8 @@ class Exposition {
   // `global_labels` are put on every series.
   explicit Exposition(std::vector<Label> global_labels) : global_labels_(std::move(global_labels)) {}
 
-  // The samples that follow are of this metric. The help is one line.
+  // The samples that follow are of this metric; without any, nothing is written of it. The help is one line. Both texts
+  // must live until the next metric.
   void metric(std::string_view name, MetricType type, std::string_view help);
   void sample(std::int64_t value, std::vector<Label> labels = {});
   void sample_seconds(double value);
@@ -32,8 +33,13 @@ class Exposition {
  private:
   void series(std::vector<Label> labels);
 
+  void begin();  // the lines that a metric begins with, before its first sample
+
   std::vector<Label> global_labels_;
   std::string_view name_;
+  MetricType type_{};
+  std::string_view help_;
+  bool has_begun_ = false;
   std::string text_;
 };
 

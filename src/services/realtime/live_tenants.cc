@@ -26,6 +26,14 @@ std::shared_ptr<LiveTenant> LiveTenants::to_change(std::string_view external_id,
   return tenant;
 }
 
+std::vector<LiveTenants::Named> LiveTenants::all() {
+  const std::lock_guard lock(mutex_);
+  std::vector<Named> out;
+  out.reserve(tenants_.size());
+  for (const auto& [name, tenant] : tenants_) out.push_back({name, tenant});
+  return out;
+}
+
 std::int64_t LiveTenants::users_of(std::string_view external_id) {
   const std::lock_guard lock(mutex_);
   const auto found = tenants_.find(std::string(external_id));

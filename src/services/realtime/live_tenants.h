@@ -47,6 +47,12 @@ class LiveTenants {
   LiveTenants(Find find, std::string default_tenant, std::size_t workers)
       : find_(std::move(find)), default_tenant_(std::move(default_tenant)), workers_(workers) {}
 
+  struct Named {
+    std::string external_id;
+    std::shared_ptr<const LiveTenant> tenant;
+  };
+  std::vector<Named> all();  // in no order
+
   // Of a tenant that may have no sockets here.
   std::int64_t users_of(std::string_view external_id);
 

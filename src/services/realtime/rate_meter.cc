@@ -10,13 +10,13 @@ bool RateMeter::claim(std::int64_t limit) {
 
 void RateMeter::restart(std::int64_t limit) {
   counter_.emplace(window_, limit);
-  taken_ = sum();
+  taken_ = total();
   ticks_ = 0;
   show();
 }
 
 bool RateMeter::tick(std::int64_t limit) {
-  const std::uint64_t now = sum();
+  const std::uint64_t now = total();
   counter_->tick(now - taken_, limit);
   taken_ = now;
   show();
@@ -31,7 +31,7 @@ void RateMeter::show() {
   per_second_.store(counter_->per_second(), std::memory_order_relaxed);
 }
 
-std::uint64_t RateMeter::sum() const {
+std::uint64_t RateMeter::total() const {
   std::uint64_t sum = 0;
   for (const OfWorker& one : counts_) sum += one.count.value();
   return sum;

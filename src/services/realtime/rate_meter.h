@@ -29,6 +29,8 @@ class RateMeter {
   bool claim(std::int64_t limit);
   void add(std::size_t worker, std::uint64_t n) { counts_[worker].count.add(n); }
   bool is_over() const { return over_.load(std::memory_order_relaxed); }
+  // All that was ever counted.
+  std::uint64_t total() const;
   double per_second() const { return per_second_.load(std::memory_order_relaxed); }  // as of the last tick
 
   // --- By the one that claimed it, every interval() ---
@@ -45,7 +47,6 @@ class RateMeter {
     Counter count;
   };
 
-  std::uint64_t sum() const;
   void show();
 
   const tenants::RateCounter::Window window_;

@@ -185,6 +185,7 @@ void Shard::count(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rat
   RateMeter& meter = (*tenant).*rate.meter;
   if (meter.is_asleep()) wake(tenant, rate);
   meter.add(static_cast<std::size_t>(worker_.index()), n);
+  (counters_.*rate.total).add(n);
 }
 
 bool Shard::is_over(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate) {

@@ -32,6 +32,9 @@ struct ShardCounters {
   Counter memory_limit_cuts;    // sockets whose channels held too much
   Counter handshakes_refused;
   Counter log_lines_suppressed;
+  Counter joins;                      // of all tenants, as their rates count them
+  Counter events;                     // likewise
+  Counter requests;                   // likewise, of the REST API
   Counter join_limit_triggers;        // how often a tenant reached its join rate
   Counter tenants_over_join_rate;     // now, of those that this worker watches
   Counter event_limit_triggers;       // how often a tenant reached its event rate
@@ -45,6 +48,7 @@ struct ShardCounters {
 struct RateKind {
   RateMeter LiveTenant::* meter;
   std::int64_t TenantLimits::* limit;
+  Counter ShardCounters::* total;
   Counter ShardCounters::* triggers;
   Counter ShardCounters::* over_now;
   LogLevel level;
@@ -54,6 +58,7 @@ struct RateKind {
 inline constexpr RateKind kJoinRate{
     .meter = &LiveTenant::joins,
     .limit = &TenantLimits::joins_per_second_max,
+    .total = &ShardCounters::joins,
     .triggers = &ShardCounters::join_limit_triggers,
     .over_now = &ShardCounters::tenants_over_join_rate,
     .level = LogLevel::kCritical,
@@ -64,6 +69,7 @@ inline constexpr RateKind kJoinRate{
 inline constexpr RateKind kEventRate{
     .meter = &LiveTenant::events,
     .limit = &TenantLimits::events_per_second_max,
+    .total = &ShardCounters::events,
     .triggers = &ShardCounters::event_limit_triggers,
     .over_now = &ShardCounters::tenants_over_event_rate,
     .level = LogLevel::kError,
@@ -75,6 +81,7 @@ inline constexpr RateKind kEventRate{
 inline constexpr RateKind kRequestRate{
     .meter = &LiveTenant::requests,
     .limit = &TenantLimits::events_per_second_max,
+    .total = &ShardCounters::requests,
     .triggers = &ShardCounters::request_limit_triggers,
     .over_now = &ShardCounters::tenants_over_request_rate,
     .level = LogLevel::kWarning,
