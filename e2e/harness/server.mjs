@@ -105,6 +105,7 @@ async function seedTenant(dataDir, tenant, { secret = SECRET, columns = {} }) {
 
 class Server {
   host = '127.0.0.1';
+  binary = BINARY;
   log = '';
 
   constructor(env) {

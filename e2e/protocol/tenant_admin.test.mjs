@@ -1,8 +1,10 @@
 // Tenants made, changed and deleted over HTTP while sockets are connected. http-api.md 7, tenants.md 7 and 8
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
 import { request, upgradeHeaders } from '../harness/http.mjs';
 import { bothVersions, connect, V2 } from '../harness/phoenix.mjs';
 import { startServer, until } from '../harness/server.mjs';
@@ -194,6 +196,22 @@ test('bodies that are no tenant get a clear answer and change nothing', async ()
   assert.equal(await status('{"tenant":{"suspend":true,"suspend":false}}'), 200);
   assert.equal((await admin('GET', path, undefined, { headers: { Accept: 'text/html' } })).status, 406);
   await (await connectTo(tenant)).join('realtime:a');
+});
+
+test('tenants are managed from a shell beside the server', async () => {
+  const run = async (...words) => {
+    const args = ['tenant', ...words, '--url', server.url];
+    return (await promisify(execFile)(server.binary, args, { env: { API_JWT_SECRET: server.secret } })).stdout;
+  };
+  const added = JSON.parse(await run('add', 'by shell', '--json'));
+  assert.equal(added.external_id, 'by shell');
+  assert.equal(added.jwt_secret.length, 64);
+  assert.match(await run('list'), /^by shell +1000000 +10000000 +1000000 +false /m);
+  await run('set', 'by shell', 'private_only=true', 'max_concurrent_users=3');
+  assert.match(await run('show', 'by shell'), /^max_concurrent_users +3$/m);
+  await run('remove', 'by shell');
+  await assert.rejects(run('show', 'by shell'), /realtime tenant: there is no such tenant/);
+  await assert.rejects(promisify(execFile)(server.binary, ['tenant', 'list', '--url', 'http://127.0.0.1:1'], { env: { API_JWT_SECRET: 'x' } }), /cannot reach the server at 127\.0\.0\.1:1: Connection refused/);
 });
 
 test('what is edited by SQL counts within the time that the cache may be old [T-025]', async () => {

@@ -10,6 +10,7 @@
 #include "main/config.h"
 #include "main/config_command.h"
 #include "main/serve.h"
+#include "main/tenant_command.h"
 #include "main/token_command.h"
 
 namespace {
@@ -19,6 +20,7 @@ constexpr const char kUsage[] = "Datafuse Realtime " RT_VERSION
                                 "usage: realtime <command> [options]\n\n"
                                 "  serve    run the server\n"
                                 "  config   print the settings that a server would run with\n"
+                                "  tenant   list, show, make, change and remove tenants of a running server\n"
                                 "  token    print a JWT signed with the tenant's or the metrics secret\n"
                                 "  version  print the version\n\n"
                                 "`realtime <command> --help` lists the options of a command.\n";
@@ -51,6 +53,12 @@ int main(int argc, char** argv) {
   if (command == "token") {
     rt::SystemClock clock;
     return rt::app::run_token_command(rest, rt::app::process_environment(), clock, std::cout, std::cerr);
+  }
+  if (command == "tenant") {
+    rt::SystemClock clock;
+    rt::SystemRandom random;
+    return rt::app::run_tenant_command(rest, rt::app::process_environment(), clock, random, rt::app::call_http,
+                                       std::cin, std::cout, std::cerr);
   }
   if (command == "config")
     return rt::app::run_config_command(rest, rt::app::process_environment(), std::cout, std::cerr);

@@ -111,29 +111,12 @@ Response unavailable() {
       503, R"({"message":"The control store cannot be reached or is busy: nothing was changed, try again"})");
 }
 
-std::string location_of(std::string_view external_id) {
-  std::string out(kTenants);
-  out += '/';
-  for (const unsigned char c : external_id) {
-    const bool is_unreserved = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
-                               c == '_' || c == '.' || c == '~';
-    if (is_unreserved) {
-      out += static_cast<char>(c);
-    } else {
-      out += '%';
-      out += "0123456789ABCDEF"[c >> 4];
-      out += "0123456789ABCDEF"[c & 15];
-    }
-  }
-  return out;
-}
-
 Response answer_to(const PutOutcome& outcome) {
   using Kind = PutOutcome::Kind;
   if (outcome.kind == Kind::kFaulty) return faulty(outcome.faults);
   if (outcome.kind == Kind::kUnavailable) return unavailable();
   Response response = data(outcome.kind == Kind::kCreated ? 201 : 200, view_of(*outcome.tenant));
-  response.headers.push_back({"location", location_of(outcome.tenant->external_id)});
+  response.headers.push_back({"location", std::string(kTenants) + "/" + percent_encode(outcome.tenant->external_id)});
   return response;
 }
 
