@@ -41,5 +41,7 @@ struct AttackKind {
 };
 
 std::span<const AttackKind> attack_kinds();
+// 10,000 broadcasts a second to ten receivers, on a tenant that may have 1,000.
+const AttackKind& flood();
 
 }  // namespace rt::load

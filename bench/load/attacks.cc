@@ -219,6 +219,41 @@ class TopicChurn final : public Swarm {
   bool is_joined_ = false;
 };
 
+// One sends, the others receive, and join again where the server has closed their channel.
+class Flood final : public Swarm {
+ public:
+  static constexpr std::size_t kReceivers = 10;
+  static constexpr std::size_t kMessagesPerTick = 100;
+
+  Flood(ClientLoop& loop, const Target& target) : Swarm(loop, target.port, target.handshake, kReceivers + 1) {
+    const std::string message =
+        message_frame("1", kTopic, "broadcast", R"({"type":"broadcast","event":"x","payload":{}})");
+    for (std::size_t i = 0; i < kMessagesPerTick; ++i) messages_ += message;
+  }
+
+  void on_open(Client& client) override { client.send_bytes(join_frame("1", kTopic)); }
+  void on_frame(Client& client, const Frame& frame) override {
+    if (is_join_reply(frame) && !has_joined_[client.id()]) {
+      has_joined_[client.id()] = true;
+      count_ready();
+    }
+    if (frame.payload.find("\"phx_close\"") != std::string_view::npos) client.send_bytes(join_frame("1", kTopic));
+  }
+
+ private:
+  static constexpr std::string_view kTopic = "realtime:flood";
+  static constexpr std::size_t kSender = kReceivers;
+
+  void act(Client& client, std::uint64_t) override {
+    if (client.id() != kSender || !is_in_position() || !client.has_sent_all()) return;
+    client.send_bytes(messages_);
+    deeds_ += kMessagesPerTick;
+  }
+
+  std::array<bool, kReceivers + 1> has_joined_{};
+  std::string messages_;
+};
+
 template <class T>
 std::unique_ptr<Attack> make(ClientLoop& loop, const Target& target) {
   return std::make_unique<T>(loop, target);
@@ -236,5 +271,10 @@ constexpr AttackKind kKinds[] = {
 }  // namespace
 
 std::span<const AttackKind> attack_kinds() { return kKinds; }
+
+const AttackKind& flood() {
+  static constexpr AttackKind kFlood{"a tenant that floods", "broadcasts sent", make<Flood>};
+  return kFlood;
+}
 
 }  // namespace rt::load

@@ -1,9 +1,8 @@
 // What well-behaved clients notice of hostile ones on the same worker, and what those cost in memory.
-#include <sched.h>
-
 #include <string>
 
 #include "load/attack_process.h"
+#include "load/go_first.h"
 #include "load/scenario.h"
 #include "load/usage.h"
 #include "load/well_behaved.h"
@@ -16,22 +15,6 @@ constexpr std::chrono::seconds kPositionTimeout{60};
 
 constexpr double kLatenessRatioMax = 3;
 constexpr double kMegabytesMax = 64;
-
-// The attackers share our core: we go first, or their own work would be measured as if it were the server's. Without
-// the right to it the figures are only worse.
-class GoFirst {
- public:
-  GoFirst() { set(SCHED_FIFO | SCHED_RESET_ON_FORK, 1); }
-  ~GoFirst() { set(SCHED_OTHER, 0); }
-  GoFirst(const GoFirst&) = delete;
-  GoFirst& operator=(const GoFirst&) = delete;
-
- private:
-  static void set(int policy, int priority) {
-    const sched_param param{.sched_priority = priority};
-    sched_setscheduler(0, policy, &param);
-  }
-};
 
 struct Outcome {
   Lateness quiet;

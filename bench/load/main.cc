@@ -30,7 +30,7 @@ struct Scenario {
 
 constexpr Scenario kScenarios[] = {
     {"fanout", fan_out},  {"topics", topics}, {"connections", connections}, {"payloads", payloads},
-    {"workers", workers}, {"rest", rest},     {"hostile", hostile},
+    {"workers", workers}, {"rest", rest},     {"hostile", hostile},         {"neighbours", neighbours},
 };
 
 struct Options {

@@ -26,5 +26,6 @@ Result<void> payloads(const Bench& bench);
 Result<void> workers(const Bench& bench);
 Result<void> rest(const Bench& bench);
 Result<void> hostile(const Bench& bench);
+Result<void> neighbours(const Bench& bench);
 
 }  // namespace rt::load

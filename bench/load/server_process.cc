@@ -123,16 +123,25 @@ std::string ServerProcess::log() const {
   return text.str();
 }
 
-std::string ServerProcess::token() const {
+std::string ServerProcess::token() const { return token(kSecret); }
+
+std::string ServerProcess::operator_token() const { return auth::mint(kSecret, R"({"role":"service_role"})"); }
+
+std::string ServerProcess::token(std::string_view secret) const {
   constexpr std::time_t kDay = 24 * 60 * 60;
-  return auth::mint(kSecret, R"({"role":"authenticated","exp":)" + std::to_string(std::time(nullptr) + kDay) + "}");
+  return auth::mint(secret, R"({"role":"authenticated","exp":)" + std::to_string(std::time(nullptr) + kDay) + "}");
 }
 
 std::string ServerProcess::handshake(std::string_view more_headers) const {
-  return "GET /socket/websocket?apikey=" + token() +
+  return handshake_of("127.0.0.1", token(), more_headers);
+}
+
+std::string ServerProcess::handshake_of(std::string_view host, std::string_view token,
+                                        std::string_view more_headers) const {
+  return "GET /socket/websocket?apikey=" + std::string(token) +
          "&vsn=2.0.0 HTTP/1.1\r\n"
-         "Host: 127.0.0.1:" +
-         std::to_string(port_) +
+         "Host: " +
+         std::string(host) + ":" + std::to_string(port_) +
          "\r\n"
          "Connection: Upgrade\r\n"
          "Upgrade: websocket\r\n"

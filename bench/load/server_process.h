@@ -36,6 +36,12 @@ class ServerProcess {
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
 
+  // For a tenant of another name, with a secret of its own.
+  std::string token(std::string_view secret) const;
+  std::string handshake_of(std::string_view host, std::string_view token, std::string_view more_headers = {}) const;
+  // For /api/tenants.
+  std::string operator_token() const;
+
   pid_t pid() const { return child_->pid(); }
   std::uint16_t port() const { return port_; }
   std::chrono::nanoseconds time_to_ready() const { return time_to_ready_; }

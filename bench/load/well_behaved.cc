@@ -33,17 +33,18 @@ std::size_t number_of(std::string_view message) {
 
 }  // namespace
 
-WellBehaved::WellBehaved(ClientLoop& loop, const ServerProcess& server)
+WellBehaved::WellBehaved(ClientLoop& loop, const ServerProcess& server, const Pace& pace)
     : loop_(loop),
+      pace_(pace),
       subscribers_(loop, server.port(), server.handshake()),
       publishers_(loop, server.port(), server.handshake()) {}
 
 Result<void> WellBehaved::join() {
   const auto topic = [](std::size_t) { return Crowd::Topics{kTopic}; };
-  if (const auto added = subscribers_.add(kSubscribers, topic); !added) return added;
+  if (const auto added = subscribers_.add(pace_.subscribers, topic); !added) return added;
   if (const auto added = publishers_.add(1, topic); !added) return added;
   subscribers_.tell(*this);
-  for (std::size_t i = 0; i < kSubscribers; ++i) {
+  for (std::size_t i = 0; i < pace_.subscribers; ++i) {
     if (const auto stamped = subscribers_[i].stamp_arrivals(); !stamped) return stamped;
   }
   return {};
@@ -52,9 +53,9 @@ Result<void> WellBehaved::join() {
 Result<Lateness> WellBehaved::measure(std::size_t messages) {
   sent_at_.clear();
   sent_at_.reserve(messages);
-  received_by_.assign(kSubscribers, 0);
+  received_by_.assign(pace_.subscribers, 0);
   lateness_ns_.clear();
-  lateness_ns_.reserve(kSubscribers * messages);
+  lateness_ns_.reserve(pace_.subscribers * messages);
   if (const auto sent = send_all(messages); !sent) return tl::make_unexpected(sent.error());
   if (const auto all = loop_.run_until([this] { return has_arrived(); }, "the last messages"); !all)
     return tl::make_unexpected(all.error());
@@ -62,11 +63,11 @@ Result<Lateness> WellBehaved::measure(std::size_t messages) {
 }
 
 Result<void> WellBehaved::send_all(std::size_t messages) {
-  for (auto next = std::chrono::steady_clock::now(); sent_at_.size() < messages; next += kInterval) {
+  for (auto next = std::chrono::steady_clock::now(); sent_at_.size() < messages; next += pace_.interval) {
     const std::string message = numbered_message(sent_at_.size());
     sent_at_.push_back(TimePoint::clock::now());
     publishers_[0].send_text(message);
-    if (const auto ran = loop_.run_to(next + kInterval); !ran) return ran;
+    if (const auto ran = loop_.run_to(next + pace_.interval); !ran) return ran;
   }
   return {};
 }

@@ -1,4 +1,4 @@
-// A hundred subscribers and one publisher that sends at a steady pace. Whatever goes on around them, they get
+// Subscribers and one publisher that sends at a steady pace. Whatever goes on around them, they get
 // everything once and in order. How late is measured for each delivery, from the publisher's send() to the moment when
 // the kernel has the bytes for the subscriber: when this process gets to read them is the business of its core, which
 // it shares with the attackers.
@@ -24,12 +24,14 @@ struct Lateness {
   double max_us = 0;
 };
 
+struct Pace {
+  std::size_t subscribers = 100;
+  std::chrono::milliseconds interval{10};  // between two messages
+};
+
 class WellBehaved final : public ClientEvents {
  public:
-  static constexpr std::size_t kSubscribers = 100;
-  static constexpr std::chrono::milliseconds kInterval{10};
-
-  WellBehaved(ClientLoop& loop, const ServerProcess& server);
+  WellBehaved(ClientLoop& loop, const ServerProcess& server, const Pace& pace = {});
 
   Result<void> join();
   // Returns when everybody has got all messages. The error names the first one that was lost, doubled or out of order.
@@ -41,10 +43,11 @@ class WellBehaved final : public ClientEvents {
   using TimePoint = std::chrono::system_clock::time_point;  // of the kernel's stamps
 
   Result<void> send_all(std::size_t messages);
-  bool has_arrived() const { return lateness_ns_.size() == kSubscribers * sent_at_.size(); }
+  bool has_arrived() const { return lateness_ns_.size() == pace_.subscribers * sent_at_.size(); }
   Lateness lateness();
 
   ClientLoop& loop_;
+  const Pace pace_;
   Crowd subscribers_;
   Crowd publishers_;  // one
   std::vector<TimePoint> sent_at_;
