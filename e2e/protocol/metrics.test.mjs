@@ -64,6 +64,18 @@ test('n broadcasts to m receivers count n and n times m events, for the tenant a
   for (const client of clients) client.socket.terminate();
 });
 
+test('long answers are compressed for clients that take it [H-012]', async () => {
+  const headers = { Authorization: `Bearer ${server.token({}, { secret: server.metricsSecret })}` };
+  const plain = await request(server, { path: '/metrics', headers });
+  assert.equal(plain.headers['content-encoding'], undefined);
+  const packed = await fetch(`${server.url}/metrics`, { headers: { ...headers, 'accept-encoding': 'gzip' } });
+  assert.equal(packed.headers.get('content-encoding'), 'gzip');
+  assert.ok(Number(packed.headers.get('content-length')) < plain.body.length / 3);
+  assert.match(await packed.text(), /# EOF\n$/);
+  const short = await fetch(`${server.url}/healthcheck`, { headers: { 'accept-encoding': 'gzip' } });
+  assert.deepEqual([short.headers.get('content-encoding'), await short.text()], [null, 'ok']);
+});
+
 test('a scrape may ask for a region: this one gives everything, another one nothing [H-081]', async () => {
   assert.match((await scrape('/metrics/eu-1')).body, /realtime_worker_turns_total/);
   const elsewhere = await scrape('/metrics/us-1');

@@ -2,12 +2,15 @@
 
 #include "base/percent.h"
 #include "main/rest_tenant.h"
+#include "protocol/http/gzip.h"
 #include "services/realtime/shard.h"
 #include "services/rest/api.h"
 #include "services/rest/request_id.h"
 
 namespace rt::app {
 namespace {
+
+constexpr std::size_t kGzipOnWorkerBytesMax = 32 * 1024;  // a fraction of a millisecond
 
 std::string_view without_trailing_slash(std::string_view path) {
   if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
@@ -80,25 +83,33 @@ void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const h
   if (path == "/debug/echo" && config_.debug_echo && request.method == "GET")
     return echoes_[static_cast<std::size_t>(worker.index())]->open(connection, request);
 
-  std::string id = rest::request_id(request, config_.request_id_baggage_key, random_);
+  const Exchange exchange{.worker = worker,
+                          .connection = connection,
+                          .id = rest::request_id(request, config_.request_id_baggage_key, random_),
+                          .takes_gzip = http::accepts_gzip(request)};
   if ((request.method == "GET" || request.method == "HEAD") && metrics_region(request.path()))
-    return metrics(worker, connection, request, std::move(id));
+    return metrics(exchange, request);
   const auto access = tenancy::TenantApi::access_for(request);
-  if (!access) return respond(worker, connection, id, answer(worker, request));
-  if (!may(*access, request)) return respond(worker, connection, id, {.status = 403});
-  tenants_.handle(request, [this, &worker, connection, id = std::move(id)](http::Response response) {
-    if (worker.in_loop_thread()) return respond(worker, connection, id, std::move(response));
-    worker.post(std::make_unique<LaterMail>([this, &worker, connection, id, response = std::move(response)] {
-      respond(worker, connection, id, response);
-    }));
+  if (!access) return respond(exchange, answer(worker, request));
+  if (!may(*access, request)) return respond(exchange, {.status = 403});
+  tenants_.handle(request, [exchange](http::Response response) {
+    if (exchange.worker.in_loop_thread()) return respond(exchange, std::move(response));
+    respond_from_elsewhere(exchange, std::move(response));
   });
 }
 
-void Routes::respond(net::Worker& worker, net::ConnectionId connection, const std::string& request_id,
-                     http::Response response) {
+void Routes::respond(const Exchange& exchange, http::Response response) {
+  if (exchange.takes_gzip && response.body.size() <= kGzipOnWorkerBytesMax) http::gzip(response);
   response.headers.push_back({"cache-control", "max-age=0, private, must-revalidate"});
-  response.headers.push_back({"x-request-id", request_id});
-  worker.respond(connection, response);
+  response.headers.push_back({"x-request-id", exchange.id});
+  exchange.worker.respond(exchange.connection, response);
+}
+
+void Routes::respond_from_elsewhere(const Exchange& exchange, http::Response response) {
+  if (exchange.takes_gzip) http::gzip(response);
+  exchange.worker.post(
+      std::make_unique<LaterMail>([exchange = Exchange{exchange.worker, exchange.connection, exchange.id, false},
+                                   response = std::move(response)] { respond(exchange, response); }));
 }
 
 http::Response Routes::answer(net::Worker& worker, const http::Request& request) {
@@ -115,21 +126,16 @@ http::Response Routes::answer(net::Worker& worker, const http::Request& request)
   return http::Response::json(404, "\"Not Found\"");
 }
 
-void Routes::metrics(net::Worker& worker, net::ConnectionId connection, const http::Request& request, std::string id) {
+void Routes::metrics(const Exchange& exchange, const http::Request& request) {
   const auto claims =
       ops::operator_claims(request, config_.metrics, node_.config.claim_validators, clock_.unix_seconds());
-  if (!claims) return respond(worker, connection, id, {.status = 403});
+  if (!claims) return respond(exchange, {.status = 403});
   const http::Header type{"content-type", "text/plain; version=0.0.4; charset=utf-8"};
   const auto region = percent_decode(metrics_region(request.path()).value_or(""));
   const bool is_elsewhere = !region || (!region->empty() && *region != config_.region);
-  if (is_elsewhere) return respond(worker, connection, id, {200, {type}, ""});
-  const bool posted = scraper_.post([this, &worker, connection, id, type] {
-    worker.post(
-        std::make_unique<LaterMail>([this, &worker, connection, id, response = http::Response{200, {type}, scrape_()}] {
-          respond(worker, connection, id, response);
-        }));
-  });
-  if (!posted) respond(worker, connection, id, http::Response::text(503, "too many scrapes at once: try again"));
+  if (is_elsewhere) return respond(exchange, {200, {type}, ""});
+  if (!scraper_.post([this, exchange, type] { respond_from_elsewhere(exchange, {200, {type}, scrape_()}); }))
+    respond(exchange, http::Response::text(503, "too many scrapes at once: try again"));
 }
 
 bool Routes::may(tenancy::TenantApi::Access access, const http::Request& request) const {

@@ -52,14 +52,23 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
  private:
   static constexpr std::size_t kScrapesMax = 16;  // that wait; more get 503
 
+  // What an answer depends on besides what is asked.
+  struct Exchange {
+    net::Worker& worker;
+    net::ConnectionId connection;
+    std::string id;
+    bool takes_gzip;
+  };
+
   void dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request);
   http::Response answer(net::Worker& worker, const http::Request& request);
   // Scrapes on a thread of its own: a node with many tenants has much to say.
-  void metrics(net::Worker& worker, net::ConnectionId connection, const http::Request& request, std::string id);
+  void metrics(const Exchange& exchange, const http::Request& request);
   bool may(tenancy::TenantApi::Access access, const http::Request& request) const;
-  // With the headers that every answer has.
-  void respond(net::Worker& worker, net::ConnectionId connection, const std::string& request_id,
-               http::Response response);
+  // With the headers that every answer has. On the worker's thread.
+  static void respond(const Exchange& exchange, http::Response response);
+  // From another thread, which has the time to compress more.
+  static void respond_from_elsewhere(const Exchange& exchange, http::Response response);
 
   const RoutesConfig config_;
   realtime::Node& node_;

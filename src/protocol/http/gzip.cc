@@ -1,0 +1,66 @@
+#include "protocol/http/gzip.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "base/check.h"
+
+namespace rt::http {
+namespace {
+
+constexpr int kLevel = 1;  // text of this kind shrinks to a tenth anyway
+constexpr int kGzipWindowBits = 15 + 16;
+constexpr int kMemoryLevel = 8;
+
+// Whether `;q=` takes the coding away.
+bool has_weight(std::string_view parameters) {
+  const std::size_t q = parameters.find("q=");
+  if (q == std::string_view::npos) return true;
+  const std::string_view text = trimmed(parameters.substr(q + 2));
+  double weight = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), weight);
+  return error == std::errc() && weight > 0;
+}
+
+}  // namespace
+
+bool accepts_gzip(const Request& request) {
+  const std::string list = ascii_lower(request.header("accept-encoding").value_or(""));
+  bool any = false;
+  std::string_view rest = list;
+  while (!rest.empty()) {
+    const std::size_t comma = rest.find(',');
+    const std::string_view item = rest.substr(0, comma);
+    rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
+    const std::size_t semicolon = std::min(item.find(';'), item.size());
+    const std::string_view coding = trimmed(item.substr(0, semicolon));
+    // What names it goes over what names all.
+    if (coding == "gzip" || coding == "x-gzip") return has_weight(item.substr(semicolon));
+    if (coding == "*") any = has_weight(item.substr(semicolon));
+  }
+  return any;
+}
+
+void gzip(Response& response) {
+  response.headers.push_back({"vary", "accept-encoding"});
+  if (response.body.size() < kGzipBytesMin) return;
+  z_stream stream{};
+  RT_CHECK(deflateInit2(&stream, kLevel, Z_DEFLATED, kGzipWindowBits, kMemoryLevel, Z_DEFAULT_STRATEGY) == Z_OK);
+  std::string out(deflateBound(&stream, response.body.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(response.body.data());
+  stream.avail_in = static_cast<uInt>(response.body.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  const int done = deflate(&stream, Z_FINISH);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  RT_CHECK(done == Z_STREAM_END);
+  if (out.size() >= response.body.size()) return;
+  response.body = std::move(out);
+  response.headers.push_back({"content-encoding", "gzip"});
+}
+
+}  // namespace rt::http
