@@ -3,6 +3,7 @@
 #include "base/percent.h"
 #include "main/rest_tenant.h"
 #include "protocol/http/gzip.h"
+#include "services/ops/openapi.h"
 #include "services/realtime/shard.h"
 #include "services/rest/api.h"
 #include "services/rest/request_id.h"
@@ -116,6 +117,7 @@ http::Response Routes::answer(net::Worker& worker, const http::Request& request)
   const std::string_view path = without_trailing_slash(request.path());
   if (request.method == "GET" || request.method == "HEAD") {
     if (path == "/healthcheck") return http::Response::text(200, "ok");
+    if (path == "/api/openapi") return http::Response::json(200, std::string(ops::openapi_document()));
     if (path == "/readyz") {
       const std::string obstacles = obstacles_();
       return obstacles.empty() ? http::Response::text(200, "ok") : http::Response::text(503, obstacles);
