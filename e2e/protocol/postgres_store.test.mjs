@@ -176,6 +176,64 @@ test('while the control database is away tenants go on, writes get 503, and all 
   assert.equal(await handshake(server, 'acme', 's'), 403);
 });
 
+test('keys that others change shut out old tokens, also when the next thing that is seen of it is a change of our own', async (t) => {
+  const database = await newDatabase();
+  const server = await node(t, database);
+  await admin(server, 'PUT', 'acme', { jwt_secret: 'postgres' });
+  const token = server.token({}, { secret: 'postgres' });
+  const client = await connect(server, { token, headers: { host: 'acme' } });
+  await client.join('realtime:a');
+  await postgres.sql(`UPDATE _realtime.tenants SET jwt_secret = '7Wwy/7hIGy35MCo8jeVy+w==' WHERE external_id = 'acme'`, { database });
+  assert.equal((await admin(server, 'PATCH', 'acme', { max_events_per_second: 5 })).status, 200);
+  assert.equal((await client.waitForClose()).code, 1012);
+  assert.equal(await handshake(server, 'acme', 'postgres'), 401);
+  assert.equal(await handshake(server, 'acme', '127.0.0.1'), 101);
+});
+
+test('the same keys again, however they are spelled, disconnect nobody [T-026]', async (t) => {
+  const database = await newDatabase();
+  const server = await node(t, database);
+  const jwt_jwks = { keys: [{ kty: 'oct', kid: 'k', k: 'AAAA' }] };
+  await admin(server, 'PUT', 'acme', { jwt_secret: 's', jwt_jwks });
+  const client = await connect(server, { token: server.token({}, { secret: 's' }), headers: { host: 'acme' } });
+  await client.join('realtime:a');
+  assert.equal((await admin(server, 'PATCH', 'acme', { jwt_jwks })).status, 200);
+  await client.expectQuietAndJoined('realtime:a');
+});
+
+test('what a database cannot hold is the fault of who sent it, and is not quoted in the log', async (t) => {
+  const database = await newDatabase();
+  const server = await node(t, database);
+  const refused = await admin(server, 'PUT', 'acme', { jwt_jwks: { keys: [{ kty: 'oct', k: 'a-key-that-must-not-leak', kid: 'a\u0000' }] } });
+  assert.deepEqual([refused.status, refused.json], [422, { errors: { tenant: ['is invalid'] } }]);
+  assert.equal((await server.metrics()).value('realtime_control_store_up'), 1);
+  assert.ok(!server.log.includes('must-not-leak'));
+  await admin(server, 'PUT', 'other', { jwt_secret: 's' });
+  for (const name of ['other%00', '%FF']) assert.equal((await admin(server, 'DELETE', name)).status, 400);
+  assert.equal(await handshake(server, '\xff\xfe', 's'), 404);
+  assert.equal((await server.metrics()).value('realtime_control_store_up'), 1);
+  assert.equal((await admin(server, 'GET', 'other')).status, 200);
+});
+
+test('a tenant that another node has just made can be shown here', async (t) => {
+  const database = await newDatabase();
+  const [one, other] = [await node(t, database), await node(t, database)];
+  await admin(one, 'PUT', 'acme', { jwt_secret: 's' });
+  assert.equal((await admin(other, 'GET', 'acme')).status, 200);
+});
+
+test('a control database that hangs keeps no node from stopping', async (t) => {
+  const database = await newDatabase();
+  const server = await startServer({ env: environment(database, { DRAIN_TIMEOUT_MS: 2000 }) });
+  const pids = (await postgres.sql(`SELECT pid FROM pg_stat_activity WHERE datname = '${database}' AND application_name = 'supabase_mt_realtime'`)).split('\n');
+  for (const pid of pids) process.kill(Number(pid), 'SIGSTOP');
+  t.after(() => pids.forEach((pid) => process.kill(Number(pid), 'SIGCONT')));
+  const change = admin(server, 'PATCH', 'dev', { suspend: true }).catch(() => 'cut');
+  await request(server, { path: '/healthcheck' });
+  assert.equal(await server.stop(), 0);
+  await change;
+});
+
 const SCHEMA = `
 extensions|id|uuid|NO|-
 extensions|inserted_at|timestamp without time zone|NO|-

@@ -90,7 +90,8 @@ test('operators see their tenants, and nobody else does', async () => {
     const answer = await request(server, { path, headers: { ...(token && { Authorization: `Bearer ${token}` }), ...headers } });
     return { ...answer, json: answer.body && JSON.parse(answer.body) };
   };
-  const list = await asked('/api/tenants');
+  const list = await asked('/api/tenants', { token: server.token({ role: 'service_role' }) });
+  assert.equal((await asked('/api/tenants')).status, 403, 'clients may not see which tenants there are');
   assert.equal(list.status, 200);
   assert.deepEqual(list.json.data.map((tenant) => tenant.external_id), ['dev', 'secretive', 'suspended']);
   const { json } = await asked('/api/tenants/secretive');
@@ -121,7 +122,7 @@ test('operators change their secret without a gap, and a token that got lost is 
   const NEXT = 'the next secret of operators';
   const lost = server.token({ name: 'lost' });
   const one = await startServer({ env: { API_JWT_SECRET_NEXT: NEXT, API_TOKEN_BLOCKLIST: `x, ${lost}` } });
-  const status = async (token) => (await request(one, { path: '/api/tenants', headers: { Authorization: `Bearer ${token}` } })).status;
+  const status = async (token) => (await request(one, { path: '/api/tenants/dev', headers: { Authorization: `Bearer ${token}` } })).status;
   assert.equal(await status(one.token()), 200);
   assert.equal(await status(one.token({}, { secret: NEXT })), 200);
   assert.equal(await status(one.token({}, { secret: 'another' })), 403);

@@ -49,7 +49,7 @@ class LaterMail final : public net::Mail {
 }  // namespace
 
 Routes::Routes(const RoutesConfig& config, realtime::Node& node, tenancy::TenantApi& tenants, const Clock& clock,
-               Random& random, LookUp look_up, Obstacles obstacles, Scrape scrape)
+               Random& random, JobThread& jobs, LookUp look_up, Obstacles obstacles, Scrape scrape)
     : config_(config),
       node_(node),
       tenants_(tenants),
@@ -58,6 +58,7 @@ Routes::Routes(const RoutesConfig& config, realtime::Node& node, tenancy::Tenant
       random_(random),
       obstacles_(std::move(obstacles)),
       scrape_(std::move(scrape)),
+      jobs_(jobs),
       sockets_(node) {}
 
 void Routes::add_worker(net::Worker& worker) {
@@ -136,14 +137,14 @@ void Routes::metrics(const Exchange& exchange, const http::Request& request) {
   const auto region = percent_decode(metrics_region(request.path()).value_or(""));
   const bool is_elsewhere = !region || (!region->empty() && *region != config_.region);
   if (is_elsewhere) return respond(exchange, {200, {type}, ""});
-  if (!scraper_.post([this, exchange, type] { respond_from_elsewhere(exchange, {200, {type}, scrape_()}); }))
+  if (!jobs_.post([this, exchange, type] { respond_from_elsewhere(exchange, {200, {type}, scrape_()}); }))
     respond(exchange, http::Response::text(503, "too many scrapes at once: try again"));
 }
 
 bool Routes::may(tenancy::TenantApi::Access access, const http::Request& request) const {
   const auto claims =
       ops::operator_claims(request, config_.admin, node_.config.claim_validators, clock_.unix_seconds());
-  return claims && (access == tenancy::TenantApi::Access::kRead || !ops::is_of_client(*claims));
+  return claims && (access == tenancy::TenantApi::Access::kLook || !ops::is_of_client(*claims));
 }
 
 }  // namespace rt::app

@@ -39,10 +39,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
 
   // The node must be complete before the workers run; it and the others outlive the routes.
   Routes(const RoutesConfig& config, realtime::Node& node, tenancy::TenantApi& tenants, const Clock& clock,
-         Random& random, LookUp look_up, Obstacles obstacles, Scrape scrape);
-
-  // Nothing is answered from a thread of its own any more; before the workers end.
-  void stop() { scraper_.stop(); }
+         Random& random, JobThread& jobs, LookUp look_up, Obstacles obstacles, Scrape scrape);
 
   // Before the workers run.
   void add_worker(net::Worker& worker);
@@ -50,8 +47,6 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   void on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) override;
 
  private:
-  static constexpr std::size_t kScrapesMax = 16;  // that wait; more get 503
-
   // What an answer depends on besides what is asked.
   struct Exchange {
     net::Worker& worker;
@@ -62,7 +57,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
 
   void dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request);
   http::Response answer(net::Worker& worker, const http::Request& request);
-  // Scrapes on a thread of its own: a node with many tenants has much to say.
+  // On the thread for jobs: a node with many tenants has much to say.
   void metrics(const Exchange& exchange, const http::Request& request);
   bool may(tenancy::TenantApi::Access access, const http::Request& request) const;
   // With the headers that every answer has. On the worker's thread.
@@ -78,7 +73,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   Random& random_;
   const Obstacles obstacles_;
   const Scrape scrape_;
-  JobThread scraper_{"scraper", kScrapesMax};
+  JobThread& jobs_;
   realtime::SocketEndpoint sockets_;
   std::vector<std::unique_ptr<ops::Echo>> echoes_;  // by worker index
 };

@@ -16,6 +16,7 @@
 #include <iostream>
 #include <thread>
 
+#include "base/job_thread.h"
 #include "base/random.h"
 #include "io/net/listener.h"
 #include "io/net/uring_batch.h"
@@ -35,6 +36,8 @@ namespace rt::app {
 namespace {
 
 namespace asio = boost::asio;
+
+constexpr std::size_t kJobsMax = 32;  // scrapes and lists of tenants that wait; more get 503
 
 // One server for each data directory: two would overwrite each other's tenants.
 Result<int> lock_data_dir(const std::string& data_dir) {
@@ -353,10 +356,12 @@ int serve(Config config) {
                   .log = log->get(),
                   .store_is_usable = [&registry] { return (*registry)->store_is_usable(); }};
   const auto obstacles = [&node] { return node.draining.load() ? std::string("draining\n") : std::string(); };
+  JobThread jobs("jobs", kJobsMax);
   tenancy::TenantApi tenant_api(
       directory, **registry,
       {.connected_users = [&tenants](std::string_view name) { return tenants.users_of(name); },
        .disconnect_sockets = [&node](std::string_view name) { apply(node, name, {.disconnects = true}); },
+       .run_elsewhere = [&jobs](std::function<void()> job) { return jobs.post(std::move(job)); },
        .region = config.region,
        .node_name = parts.node_name});
   Routes routes(
@@ -365,7 +370,7 @@ int serve(Config config) {
        .region = config.region,
        .request_id_baggage_key = config.request_id_baggage_key,
        .debug_echo = config.debug_echo},
-      node, tenant_api, clock, random,
+      node, tenant_api, clock, random, jobs,
       [&directory, &registry](std::string_view name, std::function<void()> done) {
         return !directory.find(name) && (*registry)->look_up(std::string(name), std::move(done));
       },
@@ -426,7 +431,7 @@ int serve(Config config) {
   }
   (*listener)->close();
   (*registry)->stop();
-  routes.stop();
+  jobs.stop();
   for (Lane& lane : lanes) lane.worker->stop();
   for (Lane& lane : lanes) lane.thread.join();
   (*log)->info("stopped");

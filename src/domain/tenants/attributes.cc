@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <unordered_map>
 
 #include "protocol/json/walker.h"
 
@@ -36,10 +37,6 @@ constexpr Default kDefaults[] = {{"poll_interval_ms", "100"},
 
 bool is_encrypted(std::string_view key) {
   return key != "region" && std::ranges::find(kRequired, key) != kRequired.end();
-}
-
-bool is_blank(std::string_view text) {
-  return std::ranges::all_of(text, [](unsigned char c) { return c == ' ' || (c >= '\t' && c <= '\r'); });
 }
 
 // Digits with an optional sign, as a number or in quotes.
@@ -72,12 +69,27 @@ std::string list_of(const std::vector<std::string>& items) {
 // Calls `use(key, value)` for each member of an object; of members with the same name for the last one.
 template <class Use>
 void for_each_member(json::Value object, Use use) {
+  std::vector<std::pair<std::string, json::Value>> all;
+  std::unordered_map<std::string_view, std::size_t> last;
   json::Elements members(object);
-  while (const auto value = members.next()) {
-    const std::string key = json::unescape(members.key());
-    if (object.member(key)->text().data() == value->text().data()) use(key, *value);
+  while (const auto value = members.next()) all.emplace_back(json::unescape(members.key()), *value);
+  for (std::size_t i = 0; i < all.size(); ++i) last[all[i].first] = i;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (last[all[i].first] == i) use(all[i].first, all[i].second);
   }
 }
+
+// A store may have another spelling of the same: other spaces, another order of members.
+bool is_same_json(const std::optional<std::string>& a, const std::optional<std::string>& b) {
+  if (a == b) return true;
+  if (!a || !b) return false;
+  const auto one = json::walk_document(*a);
+  const auto other = json::walk_document(*b);
+  constexpr HashKey kKey{0x7265616c74696d65, 0x74656e616e747321};
+  return one && other && json::hash_of(kKey, json::Value(one->text)) == json::hash_of(kKey, json::Value(other->text));
+}
+
+bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
 std::vector<std::string> faults_of_settings(json::Value settings) {
   std::vector<std::string> faults;
@@ -115,6 +127,10 @@ std::string stored_settings(json::Value settings, std::span<const Default> defau
 }
 
 }  // namespace
+
+bool is_blank(std::string_view text) {
+  return std::ranges::all_of(text, [](unsigned char c) { return c == ' ' || (c >= '\t' && c <= '\r'); });
+}
 
 bool AttributeFaults::are_none() const {
   return of_fields.empty() &&
@@ -181,6 +197,7 @@ class Attributes::Reader {
       return out.clear();
     }
     if (text->size() > kNameBytesMax) return fault(name, "should be at most 255 bytes");
+    if (has_nul(*text)) return fault(name, kInvalid);
     out = *text;
   }
 
@@ -255,7 +272,7 @@ class Attributes::Reader {
   void secret() {
     if (const auto value = given("jwt_secret")) {
       const auto text = value->string();
-      if ((!text && !value->is_null()) || (text && text->size() > kSecretBytesMax))
+      if ((!text && !value->is_null()) || (text && (text->size() > kSecretBytesMax || has_nul(*text))))
         return fault("jwt_secret", kInvalid);
       supplied_.jwt_secret = true;
       record_.jwt_secret =
@@ -286,7 +303,7 @@ class Attributes::Reader {
     const bool is_complete = type && settings && !settings->is_null();
     if (!is_complete && incomplete_ == Incomplete::kSkip) return "{}";
     if (!type) return "{\"type\":[" + json::quoted(type_value && !type_value->is_null() ? kInvalid : kBlank) + "]}";
-    if (type->size() > kNameBytesMax) return "{\"type\":[" + json::quoted(kInvalid) + "]}";
+    if (type->size() > kNameBytesMax || has_nul(*type)) return "{\"type\":[" + json::quoted(kInvalid) + "]}";
     if (!settings || settings->is_null()) return "{\"settings\":[" + json::quoted(kBlank) + "]}";
     if (!settings->is_object() || settings->text().size() > kObjectBytesMax)
       return "{\"settings\":[" + json::quoted(kInvalid) + "]}";
@@ -338,16 +355,27 @@ Result<Supplied, AttributeFaults> Attributes::apply(TenantRecord& record, Incomp
   return Reader(*this, record, incomplete).read();
 }
 
+Effects& Effects::operator|=(const Effects& other) {
+  keys |= other.keys;
+  disconnects |= other.disconnects;
+  event_rate |= other.event_rate;
+  join_rate |= other.join_rate;
+  any |= other.any;
+  return *this;
+}
+
 Effects effects_of(const TenantRecord& before, const TenantRecord& after, const Supplied& supplied) {
   Effects out;
-  out.keys = supplied.jwt_secret || before.jwt_secret != after.jwt_secret || before.jwt_jwks != after.jwt_jwks;
+  const bool is_another = before.id != after.id;  // it was deleted and made again
+  out.keys = is_another || supplied.jwt_secret || before.jwt_secret != after.jwt_secret ||
+             !is_same_json(before.jwt_jwks, after.jwt_jwks);
   out.disconnects = out.keys || before.suspended != after.suspended || before.private_only != after.private_only;
   out.event_rate = before.limits.events_per_second_max != after.limits.events_per_second_max;
   out.join_rate = before.limits.joins_per_second_max != after.limits.joins_per_second_max;
   out.any = out.disconnects || supplied.extensions || before.limits != after.limits || before.name != after.name ||
             before.presence_enabled != after.presence_enabled || before.cdc_default != after.cdc_default ||
             before.broadcast_adapter != after.broadcast_adapter || before.migrations_ran != after.migrations_ran ||
-            before.feature_flags != after.feature_flags || before.extensions != after.extensions;
+            !is_same_json(before.feature_flags, after.feature_flags) || before.extensions != after.extensions;
   return out;
 }
 

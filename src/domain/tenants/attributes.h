@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -67,10 +68,14 @@ struct Effects {
   bool event_rate = false;   // the limit of a rate: its counter begins anew
   bool join_rate = false;
   bool any = false;  // something differs at all
+  Effects& operator|=(const Effects& other);
 };
 
-// Both records as the store has them.
+// Both records as the store has them, or both made ready for use.
 Effects effects_of(const TenantRecord& before, const TenantRecord& after, const Supplied& supplied);
+
+// Nothing but white space.
+bool is_blank(std::string_view text);
 
 // For names: external ids and the types of extensions.
 inline constexpr std::size_t kNameBytesMax = 255;

@@ -59,6 +59,13 @@ TEST_CASE("every wrong type is named, all at once") {
         R"("extensions":["is invalid"]})");
 }
 
+TEST_CASE("a text with a NUL in it is refused, for some stores would cut it there") {
+  CHECK(Change(R"({"name":"a\u0000b","jwt_secret":"s\u0000"})").faults() ==
+        R"({"name":["is invalid"],"jwt_secret":["is invalid"]})");
+  CHECK(Change(R"({"extensions":[{"type":"x\u0000","settings":{}}]})").faults() ==
+        R"({"extensions":[{"type":["is invalid"]}]})");
+}
+
 TEST_CASE("a tenant needs a secret or keys after the change") {
   constexpr const char* kNeither = R"({"jwt_secret":["either jwt_secret or jwt_jwks must be provided"]})";
   CHECK(Change(R"({"jwt_secret":null})").faults() == kNeither);
@@ -141,6 +148,17 @@ TEST_CASE("keys, suspension and private_only disconnect; limits restart their co
     CHECK(!effects(json).keys);
     CHECK(effects(json).disconnects);
   }
+  Change spelled(R"({"jwt_jwks":{"keys":[{"kid":"k","kty":"oct","k":"AAAA"}]},"feature_flags":{"a":true,"b":false}})");
+  spelled.record.jwt_jwks = R"({"keys": [{"k": "AAAA", "kid": "k", "kty": "oct"}]})";
+  spelled.record.feature_flags = R"({"b": false, "a": true})";
+  const TenantRecord stored = spelled.record;
+  const auto supplied = spelled.attributes().apply(spelled.record, Incomplete::kRefuse);
+  REQUIRE(supplied);
+  CHECK(!effects_of(stored, spelled.record, *supplied).any);
+  TenantRecord again = before;
+  again.id = "made again";
+  CHECK(effects_of(before, again, {}).keys);
+  CHECK(effects_of(before, again, {}).disconnects);
   CHECK(effects(R"({"max_events_per_second":1})").event_rate);
   CHECK(effects(R"({"max_joins_per_second":1})").join_rate);
   CHECK(!effects(R"({"max_joins_per_second":1})").disconnects);

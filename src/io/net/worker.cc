@@ -212,10 +212,12 @@ void Worker::Impl::wake() {
 
 void Worker::Impl::drain_mail() {
   touch();
-  for (std::size_t i = 0; i < kMailsPerTurn; ++i) {
+  const Time end = worker.now_ + Worker::kTurnTime;
+  for (std::size_t i = 0; i < kMailsPerTurn && worker.now_ < end; ++i) {
     const std::unique_ptr<Mail> mail = worker.mailbox_.pop();
     if (!mail) return;
     mail->deliver();
+    touch();
   }
   wake();
 }

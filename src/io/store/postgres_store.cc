@@ -3,12 +3,16 @@
 #include "io/store/postgres_store.h"
 
 #include <libpq-fe.h>
+#include <poll.h>
+#include <sys/socket.h>
 
-#include <array>
+#include <atomic>
 #include <charconv>
+#include <chrono>
 #include <functional>
 #include <initializer_list>
 #include <iterator>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -19,6 +23,8 @@ namespace {
 
 constexpr const char* kConnectTimeoutSeconds = "5";
 constexpr const char* kTcpTimeoutMs = "10000";
+constexpr std::chrono::seconds kAnswerTimeout{12};  // longer than the server's own statement_timeout
+constexpr int kPollMs = 50;
 // Also where the database cannot be asked for parameters at connect, behind a pooler.
 constexpr const char* kSessionSettings =
     "SET statement_timeout = 10000; SET lock_timeout = 10000; SET timezone = 'UTC'";
@@ -185,38 +191,40 @@ class Session {
 
   // Connects where there is no connection.
   Result<void> prepare() {
-    if (connection_ && PQstatus(connection_.get()) == CONNECTION_OK) return {};
+    if (interrupted) return fail("the server is stopping");
+    if (!is_broken()) return {};
     connection_.reset(connect());
     if (!connection_) return fail(where() + ": out of memory");
     if (PQstatus(connection_.get()) != CONNECTION_OK) return failed("connecting to");
-    if (const auto set = run(kSessionSettings); !set) return set;
-    if (config_.after_connect_query.empty()) return {};
-    auto ran = run(config_.after_connect_query.c_str());
-    if (!ran) {
-      connection_.reset();  // or it would be used without
-      return fail(ran.error(), "DB_AFTER_CONNECT_QUERY");
+    // Without DETAIL and CONTEXT, which quote rows.
+    PQsetErrorVerbosity(connection_.get(), PQERRORS_TERSE);
+    auto set = run(kSessionSettings);
+    if (set && !config_.after_connect_query.empty()) {
+      set = run(config_.after_connect_query.c_str());
+      if (!set) set = fail(set.error(), "DB_AFTER_CONNECT_QUERY");
     }
-    return {};
+    if (!set) connection_.reset();  // or it would be used without
+    return set;
   }
 
   bool is_broken() const { return !connection_ || PQstatus(connection_.get()) != CONNECTION_OK; }
 
   // Several statements, without parameters and rows.
   Result<void> run(const char* sql) {
-    const Rows rows(PQexec(connection_.get(), sql));
-    const ExecStatusType status = PQresultStatus(rows.get());
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) return failed("setting up");
+    const auto rows = finish(PQsendQuery(connection_.get(), sql), "setting up");
+    if (!rows) return tl::make_unexpected(rows.error());
     return {};
   }
 
   Result<Rows> query(const char* sql, const Parameters& parameters, std::string_view doing) {
     const std::vector<const char*> values = parameters.pointers();
-    Rows rows(PQexecParams(connection_.get(), sql, static_cast<int>(values.size()), nullptr, values.data(), nullptr,
-                           nullptr, 0));
-    const ExecStatusType status = PQresultStatus(rows.get());
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) return failed(doing);
-    return rows;
+    return finish(PQsendQueryParams(connection_.get(), sql, static_cast<int>(values.size()), nullptr, values.data(),
+                                    nullptr, nullptr, 0),
+                  doing);
   }
+
+  bool is_of_data = false;                // the last failure
+  std::atomic<bool> interrupted = false;  // from any thread
 
  private:
   struct Closer {
@@ -252,6 +260,42 @@ class Session {
                                   "UTF8",
                                   nullptr};
     return PQconnectdbParams(keywords, values, 0);
+  }
+
+  // The last result of what was sent, or the first failure.
+  Result<Rows> finish(int sent, std::string_view doing) {
+    is_of_data = false;
+    if (sent == 0) return failed(doing);
+    const auto deadline = std::chrono::steady_clock::now() + kAnswerTimeout;
+    Rows last;
+    while (true) {
+      while (PQisBusy(connection_.get()) != 0) {
+        if (interrupted || std::chrono::steady_clock::now() > deadline) return give_up(doing);
+        pollfd readable{.fd = PQsocket(connection_.get()), .events = POLLIN, .revents = 0};
+        if (poll(&readable, 1, kPollMs) > 0 && PQconsumeInput(connection_.get()) == 0) return failed(doing);
+      }
+      Rows next(PQgetResult(connection_.get()));
+      if (!next) break;
+      if (!last || !is_failure(last.get())) last = std::move(next);
+    }
+    if (!last || !is_failure(last.get())) return last;
+    const char* state = PQresultErrorField(last.get(), PG_DIAG_SQLSTATE);
+    const std::string_view kind = state == nullptr ? "" : std::string_view(state).substr(0, 2);
+    is_of_data = kind == "22" || kind == "23";  // data exception, integrity constraint violation
+    return fail(std::string(doing) + " " + where() + ": " + one_line(PQresultErrorMessage(last.get())));
+  }
+
+  static bool is_failure(const PGresult* result) {
+    const ExecStatusType status = PQresultStatus(result);
+    return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK;
+  }
+
+  // A peer that acknowledges and does not answer is noticed by nobody else.
+  tl::unexpected<Error> give_up(std::string_view doing) {
+    shutdown(PQsocket(connection_.get()), SHUT_RDWR);
+    connection_.reset();
+    return fail(std::string(doing) + " " + where() + ": " +
+                (interrupted ? "the server is stopping" : "no answer in time"));
   }
 
   std::string where() const {
@@ -302,7 +346,7 @@ Result<void> migrate(Session& session) {
   if (const auto begun = session.run("BEGIN"); !begun) return begun;
   auto migrated = migrate_locked(session);
   if (migrated) return session.run("COMMIT");
-  std::ignore = session.run("ROLLBACK");
+  if (!session.is_broken()) std::ignore = session.run("ROLLBACK");
   return migrated;
 }
 
@@ -326,7 +370,9 @@ class PostgresStore final : public ControlStore {
       if (const auto begun = session_->run("BEGIN"); !begun) return begun;
       auto put = put_rows(record, extensions);
       if (put) return session_->run("COMMIT");
-      std::ignore = session_->run("ROLLBACK");
+      const bool is_of_data = session_->is_of_data;
+      if (!session_->is_broken()) std::ignore = session_->run("ROLLBACK");
+      session_->is_of_data = is_of_data;
       return put;
     });
   }
@@ -345,6 +391,8 @@ class PostgresStore final : public ControlStore {
   // Others may write at any time, and nothing tells.
   Result<bool> has_changed() override { return true; }
   bool is_shared() const override { return true; }
+  bool last_failure_is_of_data() const override { return session_->is_of_data; }
+  void interrupt() override { session_->interrupted = true; }
 
  private:
   template <class T>
@@ -352,7 +400,7 @@ class PostgresStore final : public ControlStore {
     for (bool is_second = false;; is_second = true) {
       if (const auto ready = session_->prepare(); !ready) return tl::make_unexpected(ready.error());
       auto result = work();
-      if (result || is_second || !session_->is_broken()) return result;
+      if (result || is_second || !session_->is_broken() || session_->interrupted) return result;
     }
   }
 

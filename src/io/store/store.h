@@ -33,6 +33,10 @@ class ControlStore {
   virtual Result<bool> has_changed() = 0;
   // Whether other nodes write to it too.
   virtual bool is_shared() const { return false; }
+  // Of the call that failed last: the store is well, but does not take what it was given.
+  virtual bool last_failure_is_of_data() const { return false; }
+  // From any thread: calls under way, and those to come, fail soon.
+  virtual void interrupt() {}
 };
 
 }  // namespace rt::store

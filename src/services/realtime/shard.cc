@@ -1,5 +1,6 @@
 #include "services/realtime/shard.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -8,7 +9,9 @@
 namespace rt::realtime {
 namespace {
 
-constexpr std::size_t kDisconnectsPerTurn = 64;
+// Worth a fraction of a turn; a worker delivers mail until its turn is over.
+constexpr std::size_t kDisconnectsPerMail = 16;
+constexpr std::size_t kSessionsPerMail = 4096;
 
 class DeliverMail final : public net::Mail {
  public:
@@ -258,7 +261,8 @@ void Shard::restart(const LiveTenant& tenant, const RateKind& rate) {
 
 void Shard::disconnect(const std::shared_ptr<LiveTenant>& tenant, std::uint64_t serial, std::size_t begin) {
   std::size_t end = begin;
-  for (std::size_t left = kDisconnectsPerTurn; left > 0 && end < sessions_.size(); ++end) {
+  const std::size_t seen_end = std::min(sessions_.size(), begin + kSessionsPerMail);
+  for (std::size_t left = kDisconnectsPerMail; left > 0 && end < seen_end; ++end) {
     Session* session = sessions_[end].get();
     if (session == nullptr || &session->live_tenant() != tenant.get() || session->serial() >= serial) continue;
     session->disconnect();

@@ -5,8 +5,12 @@
 namespace rt::realtime {
 
 Result<TokenRef, TokenFault> TokenTable::verify(const TenantRecord& tenant, std::string_view text, UnixSeconds now) {
-  if (const auto found = tokens_.find(Key{tenant.external_id, text}); found != tokens_.end()) {
-    TokenRef token = found->second.lock();
+  const std::uint64_t secret_hash = siphash(hash_key_, tenant.jwt_secret);
+  const auto found = tokens_.find(Key{tenant.external_id, text});
+  if (found != tokens_.end() && (found->second.secret_hash != secret_hash || found->second.keys != tenant.keys)) {
+    tokens_.erase(found);
+  } else if (found != tokens_.end()) {
+    TokenRef token = found->second.token.lock();
     if (const auto ok = auth::confirm(token->claims, now); !ok) return tl::make_unexpected(ok.error());
     return token;
   }
@@ -22,7 +26,7 @@ Result<TokenRef, TokenFault> TokenTable::verify(const TenantRecord& tenant, std:
     delete last;
   });
   TokenRef token(owner, &held->token);
-  tokens_.emplace(Key{held->tenant, held->token.text}, token);
+  tokens_.emplace(Key{held->tenant, held->token.text}, Entry{token, secret_hash, tenant.keys});
   return token;
 }
 

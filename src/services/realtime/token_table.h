@@ -45,7 +45,14 @@ class TokenTable {  // used on its worker's thread only; must outlive all tokens
 
   const HashKey hash_key_;
   const std::vector<auth::ClaimValidator>& validators_;
-  std::unordered_map<Key, std::weak_ptr<const Token>, HashOf> tokens_;
+  // A token is good as long as what it was verified with is.
+  struct Entry {
+    std::weak_ptr<const Token> token;
+    std::uint64_t secret_hash;
+    std::shared_ptr<const auth::KeySet> keys;
+  };
+
+  std::unordered_map<Key, Entry, HashOf> tokens_;
 };
 
 }  // namespace rt::realtime

@@ -24,7 +24,7 @@ void Directory::decrypt(TenantRecord& record) const {
   if (plain) {
     record.jwt_secret = *std::move(plain);
   } else {
-    complain_("the jwt_secret of tenant " + record.external_id + ": " + plain.error().message);
+    complain_once("the jwt_secret of tenant " + record.external_id + ": " + plain.error().message);
   }
 }
 
@@ -33,8 +33,8 @@ void Directory::read_keys(TenantRecord& record) const {
   if (!record.jwt_jwks) return;
   const std::string prefix = "the JWKS of tenant " + record.external_id + ": ";
   auto keys = auth::KeySet::parse(*record.jwt_jwks);
-  if (!keys) return complain_(prefix + keys.error().message);
-  for (const std::string& complaint : keys->complaints()) complain_(prefix + complaint);
+  if (!keys) return complain_once(prefix + keys.error().message);
+  for (const std::string& complaint : keys->complaints()) complain_once(prefix + complaint);
   record.keys = std::make_shared<const auth::KeySet>(std::move(*keys));
 }
 
@@ -42,8 +42,19 @@ void Directory::read_keys(TenantRecord& record) const {
 void Directory::read_settings(const std::string& external_id, TenantExtension& extension) const {
   const auto document = json::walk_document(extension.settings);
   const bool is_object = document && json::Value(document->text).is_object();
-  if (!is_object) complain_("the settings of " + extension.type + " of tenant " + external_id + ": not a JSON object");
+  if (!is_object)
+    complain_once("the settings of " + extension.type + " of tenant " + external_id + ": not a JSON object");
   extension.settings = is_object ? std::string(document->text) : "{}";
+}
+
+// Records are made ready again and again where a store does not tell whether they have changed.
+void Directory::complain_once(const std::string& text) const {
+  {
+    const std::lock_guard lock(complaints_mutex_);
+    if (complaints_.size() >= kComplaintsMax) complaints_.clear();
+    if (!complaints_.insert(text).second) return;
+  }
+  complain_(text);
 }
 
 void Directory::put(std::shared_ptr<const TenantRecord> tenant) {

@@ -5,10 +5,12 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/result.h"
@@ -31,6 +33,8 @@ class Directory {
   std::vector<std::shared_ptr<const TenantRecord>> all() const;  // in the order of their names
   std::size_t size() const;
 
+  static constexpr std::size_t kComplaintsMax = 4096;  // that are remembered, so that each is made once
+
   // A record as the store has it, in the form in which it is found from now on; put() makes it so.
   std::shared_ptr<const TenantRecord> made_ready(TenantRecord stored) const;
   void put(std::shared_ptr<const TenantRecord> tenant);
@@ -42,7 +46,11 @@ class Directory {
   void read_settings(const std::string& external_id, TenantExtension& extension) const;
 
   const tenants::Encryption& encryption_;
+  void complain_once(const std::string& text) const;
+
   const Complain complain_;
+  mutable std::mutex complaints_mutex_;
+  mutable std::unordered_set<std::string> complaints_;  // that were made
   mutable std::shared_mutex mutex_;
   std::unordered_map<std::string_view, std::shared_ptr<const TenantRecord>> tenants_;  // keys are their external ids
 };

@@ -2,12 +2,24 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
 
 namespace rt::tenancy {
+
+namespace {
+
+// Hosts bring anything.
+bool may_be_name(std::string_view label) {
+  return !label.empty() && label.size() <= tenants::kNameBytesMax && std::ranges::all_of(label, [](unsigned char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+  });
+}
+
+}  // namespace
 
 Registry::Registry(const RegistryConfig& config, std::unique_ptr<store::ControlStore> store, Directory& directory,
                    const tenants::Encryption& encryption, Random& random, Log& log)
@@ -60,6 +72,9 @@ void Registry::stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
+  // Nobody waits for a store that does not answer.
+  interrupted_ = true;
+  store_->interrupt();
   wake_.notify_one();
   thread_.join();
 }
@@ -98,7 +113,7 @@ void Registry::run() {
 
 template <class T>
 Result<T> Registry::noted(Result<T> result) {
-  usable_.store(result.has_value(), std::memory_order_relaxed);
+  if (result || !store_->last_failure_is_of_data()) usable_.store(result.has_value(), std::memory_order_relaxed);
   return result;
 }
 
@@ -129,7 +144,10 @@ void Registry::refresh() {
 }
 
 void Registry::tell(const std::string& external_id, std::shared_ptr<const TenantRecord> tenant,
-                    const tenants::Effects& effects) {
+                    tenants::Effects effects) {
+  // Others may have written since this node has looked: what counts is the difference to what it knows.
+  if (const auto known = directory_.find(external_id); known && tenant)
+    effects |= tenants::effects_of(*known, *tenant, {});
   if (tenant) {
     directory_.put(tenant);
   } else {
@@ -148,18 +166,18 @@ bool Registry::remove(std::string external_id, std::function<void(RemoveOutcome)
 }
 
 bool Registry::look_up(std::string external_id, std::function<void()> done) {
-  if (!store_->is_shared()) return false;
+  if (!store_->is_shared() || !store_is_usable() || !may_be_name(external_id)) return false;
   const auto now = std::chrono::steady_clock::now();
   {
     const std::lock_guard lock(mutex_);
     if (const auto found = unknown_.find(external_id); found != unknown_.end() && now - found->second < kUnknownFor)
       return false;
     if (const auto found = looking_.find(external_id); found != looking_.end()) {
-      if (found->second.size() >= kJobsMax) return false;
+      if (found->second.size() >= kLookUpsMax) return false;
       found->second.push_back(std::move(done));
       return true;
     }
-    if (stopping_ || jobs_.size() >= kJobsMax) return false;
+    if (stopping_ || looking_.size() >= kLookUpsMax) return false;
     looking_[external_id].push_back(std::move(done));
     jobs_.emplace_back([this, external_id] { look_up_now(external_id); });
   }
@@ -168,9 +186,12 @@ bool Registry::look_up(std::string external_id, std::function<void()> done) {
 }
 
 void Registry::look_up_now(const std::string& external_id) {
-  auto found = noted(store_->find_tenant(external_id));
+  const bool was_usable = store_is_usable();
+  // While it is not, the next refresh tells when it is back.
+  auto found = was_usable && !interrupted_ ? noted(store_->find_tenant(external_id))
+                                           : Result<std::optional<TenantRecord>>(std::nullopt);
   if (!found) {
-    log_.write(LogLevel::kError, {.tenant = external_id}, "the tenant was not looked up: " + found.error().message);
+    log_.error("the control store cannot be read, tenants stay as they were known: " + found.error().message);
   } else if (found->has_value()) {
     tell(external_id, directory_.made_ready(std::move(**found)), {.any = true});
   }
@@ -187,6 +208,7 @@ void Registry::look_up_now(const std::string& external_id) {
 }
 
 PutOutcome Registry::put_now(const std::string& external_id, const std::string& object_json) {
+  if (interrupted_) return {};
   const auto unavailable = [&](const Error& error) {
     log_.write(LogLevel::kError, {.tenant = external_id}, "the tenant was not written: " + error.message);
     return PutOutcome{};
@@ -210,8 +232,10 @@ PutOutcome Registry::put_now(const std::string& external_id, const std::string& 
   if (effects.any) {
     const auto put =
         store_->put_tenant(record, supplied->extensions ? store::Extensions::kReplace : store::Extensions::kKeep);
-    if (!put) return unavailable(put.error());
-    found = store_->find_tenant(external_id);  // with the times that the store gave it
+    if (!put && store_->last_failure_is_of_data())
+      return {.kind = PutOutcome::Kind::kFaulty, .faults = R"({"tenant":["is invalid"]})"};
+    if (!noted(put)) return unavailable(put.error());
+    found = noted(store_->find_tenant(external_id));  // with the times that the store gave it
     if (!found) return unavailable(found.error());
     if (!*found) return unavailable({"somebody else deleted it"});
   }
@@ -221,6 +245,7 @@ PutOutcome Registry::put_now(const std::string& external_id, const std::string& 
 }
 
 RemoveOutcome Registry::remove_now(const std::string& external_id) {
+  if (interrupted_) return RemoveOutcome::kUnavailable;
   const auto removed = noted(store_->delete_tenant(external_id));
   if (!removed) {
     log_.write(LogLevel::kError, {.tenant = external_id, .error_code = "UnableToDeleteTenant"},

@@ -59,6 +59,9 @@ class Registry {
   // A name that nobody has is not looked for again so soon. Of these names so many are remembered.
   static constexpr std::chrono::milliseconds kUnknownFor{500};
   static constexpr std::size_t kUnknownMax = 4096;
+  // Names that are looked for at a time, and requests that wait for one of them: hosts that nobody has must not keep
+  // operators waiting.
+  static constexpr std::size_t kLookUpsMax = 64;
 
   using OnChange = std::function<void(const TenantChange&)>;  // on the registry's thread
 
@@ -77,7 +80,7 @@ class Registry {
   Result<void> load();
 
   void start(OnChange on_change);
-  // What is asked for already is done first. Nothing is told any more once it has returned.
+  // What is asked for already is answered as unavailable. Nothing is told any more once it has returned.
   void stop();
 
   // --- From any thread; `done` is called on the registry's, once. False: there is too much to do, and it never is. ---
@@ -107,8 +110,7 @@ class Registry {
   template <class T>
   Result<T> noted(Result<T> result);  // whether the store could be used
   RemoveOutcome remove_now(const std::string& external_id);
-  void tell(const std::string& external_id, std::shared_ptr<const TenantRecord> tenant,
-            const tenants::Effects& effects);
+  void tell(const std::string& external_id, std::shared_ptr<const TenantRecord> tenant, tenants::Effects effects);
 
   const RegistryConfig config_;
   const std::unique_ptr<store::ControlStore> store_;
@@ -118,6 +120,7 @@ class Registry {
   Log& log_;
   OnChange on_change_;
   std::atomic<bool> usable_{true};
+  std::atomic<bool> interrupted_{false};
   std::unordered_map<std::string, std::chrono::steady_clock::time_point> unknown_;  // when we looked, under the mutex
   std::unordered_map<std::string, std::vector<std::function<void()>>> looking_;     // who waits, under the mutex
 

@@ -125,50 +125,49 @@ Response answer_to(const PutOutcome& outcome) {
 std::optional<TenantApi::Access> TenantApi::access_for(const http::Request& request) {
   const auto route = route_of(request);
   if (!route) return std::nullopt;
-  const bool reads = route->action <= Action::kHealth;
-  return reads ? Access::kRead : Access::kWrite;
+  const bool looks = route->action == Action::kShow || route->action == Action::kHealth;
+  return looks ? Access::kLook : Access::kManage;
 }
 
 void TenantApi::handle(const http::Request& request, const Answer& answer) {
   const auto route = route_of(request);
   RT_CHECK(route.has_value());
   if (!http::accepts_json(request)) return answer(Response::json(406, "\"Not Acceptable\""));
+  if (route->action == Action::kList) return list(answer);
   if (route->action == Action::kCreate) return put(request, {}, true, answer);
 
-  std::optional<std::string> name;
-  if (route->action != Action::kList) {
-    name = percent_decode(route->tenant);
-    if (!name || !is_valid_utf8(*name)) return answer(bad_request());
+  auto name = percent_decode(route->tenant);
+  // Some stores would cut a name at a NUL.
+  if (!name || !is_valid_utf8(*name) || name->find('\0') != std::string::npos) return answer(bad_request());
+  if (route->action == Action::kPut) return put(request, *std::move(name), false, answer);
+  if (route->action == Action::kDelete) {
+    const bool posted = registry_.remove(*name, [answer](RemoveOutcome outcome) {
+      answer(outcome == RemoveOutcome::kUnavailable ? unavailable() : Response{.status = 204});
+    });
+    return posted ? void() : answer(unavailable());
   }
-  const auto tenant = name ? directory_.find(*name) : nullptr;
-  switch (route->action) {
-    case Action::kList: {
-      std::string list;
-      for (const auto& one : directory_.all()) list += (list.empty() ? "" : ",") + view_of(*one);
-      return answer(data(200, "[" + list + "]"));
-    }
-    case Action::kShow:
-      return answer(tenant ? data(200, view_of(*tenant)) : not_found());
-    case Action::kHealth:
-      return answer(tenant ? data(200, health_of(*tenant, node_)) : not_found());
-    case Action::kReload:
-      if (!tenant) return answer(not_found());
-      node_.disconnect_sockets(*name);
-      return answer({.status = 204});
-    case Action::kShutdown:
-      // There is no connection to its database that could be stopped.
-      return answer(tenant ? Response{.status = 204} : not_found());
-    case Action::kPut:
-      return put(request, *std::move(name), false, answer);
-    case Action::kDelete:
-      if (!registry_.remove(*name, [answer](RemoveOutcome outcome) {
-            answer(outcome == RemoveOutcome::kUnavailable ? unavailable() : Response{.status = 204});
-          }))
-        answer(unavailable());
-      return;
-    case Action::kCreate:
-      break;
-  }
+  const auto tell = [this, action = route->action, name = *name, answer] {
+    const auto tenant = directory_.find(name);
+    if (!tenant) return answer(not_found());
+    if (action == Action::kShow) return answer(data(200, view_of(*tenant)));
+    if (action == Action::kHealth) return answer(data(200, health_of(*tenant, node_)));
+    // There is no connection to its database that could be stopped.
+    if (action == Action::kReload) node_.disconnect_sockets(name);
+    answer({.status = 204});
+  };
+  // Another node may have made it a moment ago.
+  if (!directory_.find(*name) && registry_.look_up(*name, tell)) return;
+  tell();
+}
+
+// Of many tenants this takes longer than a worker has.
+void TenantApi::list(const Answer& answer) {
+  const bool posted = node_.run_elsewhere([this, answer] {
+    std::string list;
+    for (const auto& one : directory_.all()) list += (list.empty() ? "" : ",") + view_of(*one);
+    answer(data(200, "[" + list + "]"));
+  });
+  if (!posted) answer(unavailable());
 }
 
 // `is_whole`: the attributes have to be those of a complete tenant, its name among them.
@@ -183,6 +182,7 @@ void TenantApi::put(const http::Request& request, std::string external_id, bool 
     if (const auto faults = registry_.faults_of_new(*tenant); !faults.are_none()) return answer(faulty(faults.json()));
     external_id = *tenants::Attributes::external_id(*tenant);
   }
+  if (tenants::is_blank(external_id)) return answer(faulty(R"({"external_id":["can't be blank"]})"));
   if (external_id.size() > tenants::kNameBytesMax)
     return answer(faulty(R"({"external_id":["should be at most 255 bytes"]})"));
   if (!registry_.put(std::move(external_id), std::string(tenant->text()),

@@ -21,7 +21,9 @@ namespace rt::tenancy {
 struct TenantApiNode {
   std::function<std::int64_t(std::string_view external_id)> connected_users;
   std::function<void(std::string_view external_id)> disconnect_sockets;  // of that tenant, all
-  std::string region;                                                    // of this node; empty: none
+  // Runs a job that takes longer than a worker has, on another thread. False: too many wait.
+  std::function<bool(std::function<void()>)> run_elsewhere;
+  std::string region;  // of this node; empty: none
   std::string node_name;
 };
 
@@ -32,14 +34,16 @@ class TenantApi {  // thread-safe
   TenantApi(const Directory& directory, Registry& registry, TenantApiNode node)
       : directory_(directory), registry_(registry), node_(std::move(node)) {}
 
-  enum class Access : std::uint8_t { kRead, kWrite };
+  // kLook: at one tenant. kManage: change one, or see which there are.
+  enum class Access : std::uint8_t { kLook, kManage };
   // What one must be allowed to do for the request; nullopt: it is for none of these routes.
   static std::optional<Access> access_for(const http::Request& request);
 
-  // Of a request that is. `answer` is called once: before this returns, or later on the registry's thread.
+  // Of a request that is. `answer` is called once: before this returns, or later on another thread.
   void handle(const http::Request& request, const Answer& answer);
 
  private:
+  void list(const Answer& answer);
   void put(const http::Request& request, std::string external_id, bool is_whole, const Answer& answer);
 
   const Directory& directory_;

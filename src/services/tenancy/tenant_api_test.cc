@@ -19,6 +19,11 @@ struct Node {
     TenantApi api(t.directory, t.registry,
                   {.connected_users = [](std::string_view name) { return name == "b" ? 3 : 0; },
                    .disconnect_sockets = [this](std::string_view name) { disconnected.emplace_back(name); },
+                   .run_elsewhere =
+                       [](const std::function<void()>& job) {
+                         job();
+                         return true;
+                       },
                    .region = region,
                    .node_name = "realtime@127.0.0.1"});
     std::promise<http::Response> done;
@@ -78,6 +83,7 @@ TEST_CASE("a tenant that is not there is not found, and other requests are not f
           404);
   CHECK(node.ask("GET", "/api/tenants/%zz").status == 400);
   CHECK(node.ask("GET", "/api/tenants/%ff").status == 400);
+  CHECK(node.ask("DELETE", "/api/tenants/a%00").status == 400);
   CHECK(node.ask("GET", "/api/tenants/b/other").status == 0);
   CHECK(node.ask("POST", "/api/tenants/b").status == 0);
   CHECK(node.ask("PUT", "/api/tenants").status == 0);
@@ -116,6 +122,8 @@ TEST_CASE("what is wrong with a tenant is said in the words of the API [H-067] [
                 422) == R"({"errors":{"extensions":[{"settings":["db_host can't be blank","db_port is invalid"]}]}})");
   CHECK(refused("PUT", ("/api/tenants/" + std::string(256, 'a')).c_str(), R"({"tenant":{"jwt_secret":"s"}})", 422) ==
         R"({"errors":{"external_id":["should be at most 255 bytes"]}})");
+  CHECK(refused("PUT", "/api/tenants/%20", R"({"tenant":{"jwt_secret":"s"}})", 422) ==
+        R"({"errors":{"external_id":["can't be blank"]}})");
   CHECK(node.t.directory.size() == 0);
 }
 
