@@ -215,6 +215,21 @@ test('what a database cannot hold is the fault of who sent it, and is not quoted
   assert.equal((await admin(server, 'GET', 'other')).status, 200);
 });
 
+test('changes of one tenant by two nodes at once all count', async (t) => {
+  const database = await newDatabase();
+  const nodes = [await node(t, database), await node(t, database)];
+  await admin(nodes[0], 'PUT', 'acme', { jwt_secret: 's' });
+  const attributes = ['max_concurrent_users', 'max_events_per_second', 'max_joins_per_second', 'max_channels_per_client'];
+  for (let round = 1; round <= 10; ++round) {
+    const changes = attributes.map((name, i) => admin(nodes[i % 2], 'PATCH', 'acme', { [name]: round }));
+    assert.deepEqual((await Promise.all(changes)).map(({ status }) => status), [200, 200, 200, 200]);
+    const row = await postgres.sql(`SELECT ${attributes.join(', ')} FROM _realtime.tenants WHERE external_id = 'acme'`, { database });
+    assert.equal(row, Array(4).fill(round).join('|'));
+  }
+  const made = await Promise.all(nodes.map((one) => admin(one, 'PUT', 'both', { jwt_secret: 's' })));
+  assert.deepEqual(made.map(({ status }) => status).sort(), [200, 201]);
+});
+
 test('a tenant that another node has just made can be shown here', async (t) => {
   const database = await newDatabase();
   const [one, other] = [await node(t, database), await node(t, database)];

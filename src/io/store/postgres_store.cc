@@ -359,21 +359,21 @@ class PostgresStore final : public ControlStore {
   }
 
   Result<std::optional<TenantRecord>> find_tenant(std::string_view external_id) override {
-    auto found = connected<std::vector<TenantRecord>>([&] { return load(std::string(external_id)); });
-    if (!found) return tl::make_unexpected(found.error());
-    if (found->empty()) return std::optional<TenantRecord>();
-    return std::optional<TenantRecord>(std::move(found->front()));
+    return connected<std::optional<TenantRecord>>([&] { return find(std::string(external_id)); });
   }
 
-  Result<void> put_tenant(const TenantRecord& record, Extensions extensions) override {
-    return connected<void>([&]() -> Result<void> {
-      if (const auto begun = session_->run("BEGIN"); !begun) return begun;
-      auto put = put_rows(record, extensions);
-      if (put) return session_->run("COMMIT");
+  Result<std::optional<TenantRecord>> change_tenant(const std::string& external_id, const Change& change) override {
+    return connected<std::optional<TenantRecord>>([&]() -> Result<std::optional<TenantRecord>> {
+      if (const auto begun = session_->run("BEGIN"); !begun) return tl::make_unexpected(begun.error());
+      auto changed = change_locked(external_id, change);
+      if (changed) {
+        if (const auto committed = session_->run("COMMIT"); !committed) return tl::make_unexpected(committed.error());
+        return changed;
+      }
       const bool is_of_data = session_->is_of_data;
       if (!session_->is_broken()) std::ignore = session_->run("ROLLBACK");
       session_->is_of_data = is_of_data;
-      return put;
+      return changed;
     });
   }
 
@@ -426,6 +426,31 @@ class PostgresStore final : public ControlStore {
         *text = row.text();
     }
     return tenants;
+  }
+
+  // In a transaction. The first lock is for a tenant that is not there yet, against other nodes; the second is one that
+  // any other server has to wait for.
+  Result<std::optional<TenantRecord>> change_locked(const std::string& external_id, const Change& change) {
+    const std::string doing = "locking tenant " + external_id + " in";
+    Parameters name;
+    name.add(std::string_view(external_id));
+    for (const char* lock : {"SELECT pg_advisory_xact_lock(hashtext('realtime tenant'), hashtext($1))",
+                             "SELECT 1 FROM tenants WHERE external_id = $1 FOR UPDATE"}) {
+      if (const auto locked = session_->query(lock, name, doing); !locked) return tl::make_unexpected(locked.error());
+    }
+    auto current = find(external_id);
+    if (!current) return current;
+    const auto write = change(*current);
+    if (!write) return current;
+    if (const auto put = put_rows(write->record, write->extensions); !put) return tl::make_unexpected(put.error());
+    return find(external_id);  // with the times that are now
+  }
+
+  Result<std::optional<TenantRecord>> find(const std::string& external_id) {
+    auto found = load(external_id);
+    if (!found) return tl::make_unexpected(found.error());
+    if (found->empty()) return std::optional<TenantRecord>();
+    return std::optional<TenantRecord>(std::move(found->front()));
   }
 
   Result<void> put_rows(const TenantRecord& record, Extensions extensions) {

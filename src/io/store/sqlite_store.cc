@@ -381,27 +381,18 @@ class SqliteStore final : public ControlStore {
     return std::optional<TenantRecord>(std::move(found->front()));
   }
 
-  Result<void> put_tenant(const TenantRecord& record, Extensions extensions) override {
+  Result<std::optional<TenantRecord>> change_tenant(const std::string& external_id, const Change& change) override {
     auto transaction = Transaction::begin(connection_);
     if (!transaction) return tl::make_unexpected(transaction.error());
-    const std::string doing = "writing tenant " + record.external_id + " to";
-    {
-      Run run(statements_.upsert_tenant.get());
-      bind_tenant(run, record);
-      if (run.step() != SQLITE_DONE) return connection_.failed(doing);
-    }
-    if (extensions == Extensions::kReplace) {
-      Run clear(statements_.delete_extensions.get());
-      clear.bind(record.external_id);
-      if (clear.step() != SQLITE_DONE) return connection_.failed(doing);
-      for (const TenantExtension& extension : record.extensions) {
-        Run insert(statements_.insert_extension.get());
-        for (const std::string* text : {&extension.id, &extension.type, &extension.settings, &record.external_id})
-          insert.bind(std::string_view(*text));
-        if (insert.step() != SQLITE_DONE) return connection_.failed(doing);
-      }
-    }
-    return transaction->commit();
+    auto current = find_tenant(external_id);
+    if (!current) return current;
+    const auto write = change(*current);
+    if (!write) return current;
+    if (const auto put = put_rows(*write); !put) return tl::make_unexpected(put.error());
+    auto changed = find_tenant(external_id);  // with the times that are now
+    if (!changed) return changed;
+    if (const auto committed = transaction->commit(); !committed) return tl::make_unexpected(committed.error());
+    return changed;
   }
 
   Result<bool> delete_tenant(std::string_view external_id) override {
@@ -419,6 +410,27 @@ class SqliteStore final : public ControlStore {
   }
 
  private:
+  Result<void> put_rows(const Write& write) {
+    const std::string& name = write.record.external_id;
+    const std::string doing = "writing tenant " + name + " to";
+    {
+      Run run(statements_.upsert_tenant.get());
+      bind_tenant(run, write.record);
+      if (run.step() != SQLITE_DONE) return connection_.failed(doing);
+    }
+    if (write.extensions == Extensions::kKeep) return {};
+    Run clear(statements_.delete_extensions.get());
+    clear.bind(name);
+    if (clear.step() != SQLITE_DONE) return connection_.failed(doing);
+    for (const TenantExtension& extension : write.record.extensions) {
+      Run insert(statements_.insert_extension.get());
+      for (const std::string* text : {&extension.id, &extension.type, &extension.settings, &name})
+        insert.bind(std::string_view(*text));
+      if (insert.step() != SQLITE_DONE) return connection_.failed(doing);
+    }
+    return {};
+  }
+
   Result<std::vector<TenantRecord>> load(std::optional<std::string_view> external_id) {
     std::vector<TenantRecord> tenants;
     Run run(statements_.select_tenants.get());

@@ -200,6 +200,27 @@ TEST_CASE("extensions are replaced or left alone, and go with their tenant") {
   CHECK((*store->find_tenant("acme"))->extensions.empty());
 }
 
+TEST_CASE("a change sees what there is, is written as a whole, and may change nothing") {
+  const StoreFile file;
+  const auto store = file.open();
+  REQUIRE(store->put_tenant(acme(), Extensions::kKeep));
+  const auto changed = store->change_tenant("acme", [](const std::optional<TenantRecord>& current) {
+    REQUIRE(current);
+    Write write{*current, Extensions::kKeep};
+    write.record.limits.joins_per_second_max = 3;
+    return write;
+  });
+  REQUIRE(changed);
+  CHECK((*changed)->limits.joins_per_second_max == 3);
+  CHECK((*changed)->inserted_at != "");
+  CHECK(*store->change_tenant("nobody", [](const auto& current) -> std::optional<Write> {
+    CHECK(!current);
+    return std::nullopt;
+  }) == std::nullopt);
+  CHECK(store->put_tenant(acme(), Extensions::kKeep));  // nothing is left locked
+  CHECK(file.open()->load_tenants()->size() == 1);
+}
+
 TEST_CASE("what others write is noticed, and what we write is not") {
   const StoreFile file;
   const auto store = file.open();

@@ -33,20 +33,22 @@ Registry::Registry(const RegistryConfig& config, std::unique_ptr<store::ControlS
 Registry::~Registry() { stop(); }
 
 Result<void> Registry::seed(const TenantRecord& tenant) {
-  auto found = store_->find_tenant(tenant.external_id);
-  if (!found) return tl::make_unexpected(found.error());
-  TenantRecord seeded = found->value_or(tenant);
-  seeded.name = tenant.name;
-  seeded.jwt_secret = tenant.jwt_secret;
-  seeded.jwt_jwks = tenant.jwt_jwks;
-  const TenantLimits kept = seeded.limits;
-  seeded.limits = tenant.limits;
-  seeded.limits.payload_kb_max = kept.payload_kb_max;
-  seeded.limits.client_presence_events_max = kept.client_presence_events_max;
-  seeded.limits.client_presence_window_ms = kept.client_presence_window_ms;
-  if (tenant.extensions.empty()) return store_->put_tenant(seeded, store::Extensions::kKeep);
-  seeded.extensions = tenant.extensions;
-  return store_->put_tenant(seeded, store::Extensions::kReplace);
+  const auto changed = store_->change_tenant(tenant.external_id, [&](const std::optional<TenantRecord>& current) {
+    TenantRecord seeded = current.value_or(tenant);
+    seeded.name = tenant.name;
+    seeded.jwt_secret = tenant.jwt_secret;
+    seeded.jwt_jwks = tenant.jwt_jwks;
+    const TenantLimits kept = seeded.limits;
+    seeded.limits = tenant.limits;
+    seeded.limits.payload_kb_max = kept.payload_kb_max;
+    seeded.limits.client_presence_events_max = kept.client_presence_events_max;
+    seeded.limits.client_presence_window_ms = kept.client_presence_window_ms;
+    if (tenant.extensions.empty()) return store::Write{std::move(seeded), store::Extensions::kKeep};
+    seeded.extensions = tenant.extensions;
+    return store::Write{std::move(seeded), store::Extensions::kReplace};
+  });
+  if (!changed) return tl::make_unexpected(changed.error());
+  return {};
 }
 
 Result<void> Registry::load() {
@@ -208,40 +210,38 @@ void Registry::look_up_now(const std::string& external_id) {
 }
 
 PutOutcome Registry::put_now(const std::string& external_id, const std::string& object_json) {
+  using Kind = PutOutcome::Kind;
   if (interrupted_) return {};
-  const auto unavailable = [&](const Error& error) {
-    log_.write(LogLevel::kError, {.tenant = external_id}, "the tenant was not written: " + error.message);
-    return PutOutcome{};
-  };
-  auto found = noted(store_->find_tenant(external_id));
-  if (!found) return unavailable(found.error());
-  const bool is_new = !found->has_value();
-  TenantRecord record = is_new ? TenantRecord{.id = random_.uuid(),
-                                              .external_id = external_id,
-                                              .name = external_id,
-                                              .limits = config_.new_tenant_limits}
-                               : **found;
-  const TenantRecord before = record;
   const tenants::Attributes attributes(json::Value(object_json), encryption_, random_);
-  const auto supplied = attributes.apply(record, is_new ? tenants::Incomplete::kSkip : tenants::Incomplete::kRefuse);
-  if (!supplied) return {.kind = PutOutcome::Kind::kFaulty, .faults = supplied.error().json()};
-  if (is_new) record.name = external_id;
-
-  tenants::Effects effects = tenants::effects_of(before, record, *supplied);
-  if (is_new) effects = {.any = true};
-  if (effects.any) {
-    const auto put =
-        store_->put_tenant(record, supplied->extensions ? store::Extensions::kReplace : store::Extensions::kKeep);
-    if (!put && store_->last_failure_is_of_data())
-      return {.kind = PutOutcome::Kind::kFaulty, .faults = R"({"tenant":["is invalid"]})"};
-    if (!noted(put)) return unavailable(put.error());
-    found = noted(store_->find_tenant(external_id));  // with the times that the store gave it
-    if (!found) return unavailable(found.error());
-    if (!*found) return unavailable({"somebody else deleted it"});
+  std::optional<tenants::AttributeFaults> faults;
+  tenants::Effects effects;
+  bool is_new = false;
+  const auto change = [&](const std::optional<TenantRecord>& current) -> std::optional<store::Write> {
+    is_new = !current.has_value();
+    const TenantRecord before = current.value_or(TenantRecord{.id = random_.uuid(), .external_id = external_id});
+    TenantRecord record = before;
+    if (is_new) record.limits = config_.new_tenant_limits;
+    const auto supplied = attributes.apply(record, is_new ? tenants::Incomplete::kSkip : tenants::Incomplete::kRefuse);
+    faults = supplied ? std::nullopt : std::optional(supplied.error());
+    if (!supplied) return std::nullopt;
+    if (is_new) record.name = external_id;
+    effects = is_new ? tenants::Effects{.any = true} : tenants::effects_of(before, record, *supplied);
+    if (!effects.any) return std::nullopt;
+    return store::Write{std::move(record),
+                        supplied->extensions ? store::Extensions::kReplace : store::Extensions::kKeep};
+  };
+  auto changed = noted(store_->change_tenant(external_id, change));
+  if (!changed && store_->last_failure_is_of_data())
+    return {.kind = Kind::kFaulty, .faults = R"({"tenant":["is invalid"]})"};
+  if (!changed) {
+    log_.write(LogLevel::kError, {.tenant = external_id}, "the tenant was not written: " + changed.error().message);
+    return {};
   }
-  auto tenant = directory_.made_ready(std::move(**found));
+  if (faults) return {.kind = Kind::kFaulty, .faults = faults->json()};
+  RT_CHECK(changed->has_value());
+  auto tenant = directory_.made_ready(std::move(**changed));
   if (effects.any) tell(external_id, tenant, effects);
-  return {.kind = is_new ? PutOutcome::Kind::kCreated : PutOutcome::Kind::kUpdated, .tenant = std::move(tenant)};
+  return {.kind = is_new ? Kind::kCreated : Kind::kUpdated, .tenant = std::move(tenant)};
 }
 
 RemoveOutcome Registry::remove_now(const std::string& external_id) {
