@@ -64,6 +64,20 @@ test('n broadcasts to m receivers count n and n times m events, for the tenant a
   for (const client of clients) client.socket.terminate();
 });
 
+test('joins are counted by how they ended [M-012]', async () => {
+  const counted = async () => {
+    const metrics = await server.metrics();
+    return ['ok', 'error'].map((result) => metrics.value('phoenix_channel_joined_total', { result, transport: 'websocket', endpoint: 'RealtimeWeb.Endpoint' }));
+  };
+  const [ok, refused] = await counted();
+  const client = await connect(server);
+  await client.join('realtime:a');
+  await client.join('realtime:b');
+  assert.equal((await client.tryJoin('realtime:c', { config: {}, access_token: 'no token' })).payload.status, 'error');
+  assert.deepEqual(await counted(), [ok + 2, refused + 1]);
+  client.socket.terminate();
+});
+
 test('long answers are compressed for clients that take it [H-012]', async () => {
   const headers = { Authorization: `Bearer ${server.token({}, { secret: server.metricsSecret })}` };
   const plain = await request(server, { path: '/metrics', headers });

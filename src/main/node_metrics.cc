@@ -68,6 +68,17 @@ void write_connections(Exposition& out, const NodeParts& node) {
   out.sample(node.store_is_usable() ? 1 : 0);
 }
 
+// The labels are those that dashboards of the reference server ask for.
+void write_joins(Exposition& out, const Writer& writer) {
+  out.metric("phoenix_channel_joined_total", MetricType::kCounter, "Attempts to join a channel, by how they ended.");
+  const auto add = [&](const char* result, std::int64_t count) {
+    if (count > 0)
+      out.sample(count, {{"result", result}, {"transport", "websocket"}, {"endpoint", "RealtimeWeb.Endpoint"}});
+  };
+  add("ok", writer.sum(&realtime::ShardCounters::joins_ok));
+  add("error", writer.sum(&realtime::ShardCounters::joins_refused));
+}
+
 void write_drops(Exposition& out, const Writer& writer) {
   using realtime::ShardCounters;
   out.metric("realtime_dropped_total", MetricType::kCounter, "What was dropped, by reason.");
@@ -154,6 +165,7 @@ std::string scrape_node(const NodeParts& node) {
   writer.counter("realtime_channel_global_events", "Broadcasts taken from clients and each of their deliveries.",
                  &ShardCounters::events);
   writer.counter("realtime_channel_global_joins", "Joins.", &ShardCounters::joins);
+  write_joins(out, writer);
   std::int64_t users = 0;
   for (const auto& one : node.tenants->all()) users += one.tenant->users.load();
   out.metric("realtime_connections_global_connected", MetricType::kGauge, "Sockets that have joined a channel.");

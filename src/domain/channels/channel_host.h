@@ -46,7 +46,9 @@ class ChannelHost {
   // The tenant has joined so often lately that it has to wait.
   virtual bool joins_are_over_limit() = 0;
   virtual void count_join() = 0;
-  virtual void count_event() = 0;  // something of this client that counts as an event of the tenant
+  enum class JoinResult : std::uint8_t { kOk, kError };
+  virtual void note_join(JoinResult result) = 0;  // how a join ended, for the metrics
+  virtual void count_event() = 0;                 // something of this client that counts as an event of the tenant
 
   // Actions that a deadline brought about, outside of any call from the host.
   virtual void perform(Actions& actions) = 0;

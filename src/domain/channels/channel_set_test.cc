@@ -47,6 +47,9 @@ struct Socket : ChannelHost {
   void count_user() override { counted = true; }
   bool joins_are_over_limit() override { return over_join_limit; }
   void count_join() override { ++counted_joins; }
+  void note_join(JoinResult result) override { ++(result == JoinResult::kOk ? joins_ok : joins_refused); }
+  int joins_ok = 0;
+  int joins_refused = 0;
   void count_event() override { ++counted_events; }
   void perform(Actions& actions) override {
     for (Action& action : actions) {
@@ -243,6 +246,8 @@ TEST_CASE("joins of a tenant that joins too often are refused, and the socket is
   CHECK(answer[0].find("ClientJoinRateLimitReached: Too many joins per second") != std::string::npos);
   CHECK(answer[1] == "close 1001");
   CHECK(socket.counted_joins == 1);
+  CHECK(socket.joins_ok == 1);
+  CHECK(socket.joins_refused == 1);
 }
 
 TEST_CASE("a join counts even if it fails later, but not if it is refused before") {

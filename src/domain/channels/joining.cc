@@ -75,6 +75,7 @@ void ChannelSet::join(const Message& message, Actions& out) {
   }
   channel_bytes_ += channel.counted_bytes;
   channels_.emplace(std::string_view(channel.topic()), std::move(*joined));
+  host_.note_join(ChannelHost::JoinResult::kOk);
   host_.count_user();
   if (static_cast<std::int64_t>(held_slots()) == host_.tenant().limits.channels_per_client_max) {
     out.push_back(LogLine{LogLevel::kError, "ChannelRateLimitReached", std::string(topic),
@@ -184,6 +185,7 @@ Result<TokenRef, ChannelSet::JoinFault> ChannelSet::channel_token(const JoinRequ
 
 void ChannelSet::refuse_join(const Message& message, const JoinFault& fault, std::string close_of_replaced,
                              Actions& out) {
+  host_.note_join(ChannelHost::JoinResult::kError);
   if (fault.is_logged) out.push_back(LogLine{fault.level, fault.code, std::string(*message.topic), fault.reason});
   auto refusal = std::make_unique<Refusal>(*this, std::string(*message.topic));
   const std::string payload = R"({"status":"error","response":{"reason":)" + json::quoted(fault.reason) + "}}";

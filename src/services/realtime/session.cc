@@ -110,6 +110,10 @@ void Session::count_user() {
 }
 
 bool Session::joins_are_over_limit() { return shard_.is_over(tenant_, kJoinRate); }
+void Session::note_join(JoinResult result) {
+  ShardCounters& counters = shard_.counters();
+  (result == JoinResult::kOk ? counters.joins_ok : counters.joins_refused).add();
+}
 void Session::count_join() { shard_.count(tenant_, kJoinRate, 1); }
 void Session::count_event() { shard_.count(tenant_, kEventRate, 1); }
 

@@ -51,6 +51,7 @@ class Session final : public channels::ChannelHost {
   void count_user() override;
   bool joins_are_over_limit() override;
   void count_join() override;
+  void note_join(JoinResult result) override;
   void count_event() override;
   void perform(channels::Actions& actions) override;
 

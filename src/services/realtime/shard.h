@@ -35,6 +35,8 @@ struct ShardCounters {
   Counter joins;                      // of all tenants, as their rates count them
   Counter events;                     // likewise
   Counter requests;                   // likewise, of the REST API
+  Counter joins_ok;                   // how joins ended
+  Counter joins_refused;              // likewise
   Counter join_limit_triggers;        // how often a tenant reached its join rate
   Counter tenants_over_join_rate;     // now, of those that this worker watches
   Counter event_limit_triggers;       // how often a tenant reached its event rate
