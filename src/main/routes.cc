@@ -49,11 +49,11 @@ class LaterMail final : public net::Mail {
 }  // namespace
 
 Routes::Routes(const RoutesConfig& config, realtime::Node& node, tenancy::TenantApi& tenants, const Clock& clock,
-               Random& random, JobThread& jobs, LookUp look_up, Obstacles obstacles, Scrape scrape)
+               Random& random, JobThread& jobs, TenantSearch search, Obstacles obstacles, Scrape scrape)
     : config_(config),
       node_(node),
       tenants_(tenants),
-      look_up_(std::move(look_up)),
+      search_(std::move(search)),
       clock_(clock),
       random_(random),
       obstacles_(std::move(obstacles)),
@@ -66,15 +66,17 @@ void Routes::add_worker(net::Worker& worker) {
 }
 
 void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) {
-  const std::string host = request.host();
-  const std::string tenant = host.substr(0, host.find('.'));
-  const auto shared = std::make_shared<http::Request>(std::move(request));
-  const bool looks = concerns_tenant(shared->path()) && look_up_(tenant, [this, &worker, connection, shared] {
-                       worker.post(std::make_unique<LaterMail>([this, &worker, connection, shared] {
-                         if (worker.is_open(connection)) dispatch(worker, connection, *shared);
-                       }));
-                     });
-  if (!looks) dispatch(worker, connection, *shared);
+  const std::string host = concerns_tenant(request.path()) ? request.host() : std::string();
+  const std::string_view tenant = std::string_view(host).substr(0, host.find('.'));
+  if (tenant.empty() || search_.is_known(tenant)) return dispatch(worker, connection, request);
+
+  const auto kept = std::make_shared<const http::Request>(std::move(request));
+  const bool looks = search_.look_up(tenant, [this, &worker, connection, kept] {
+    worker.post(std::make_unique<LaterMail>([this, &worker, connection, kept] {
+      if (worker.is_open(connection)) dispatch(worker, connection, *kept);
+    }));
+  });
+  if (!looks) dispatch(worker, connection, *kept);
 }
 
 void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {

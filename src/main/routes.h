@@ -33,13 +33,16 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   // The text of a scrape.
   using Scrape = std::function<std::string()>;
 
-  // Looks for a tenant that this node does not know, where that makes sense: true, and the second is called when it
-  // has, from any thread. Thread-safe.
-  using LookUp = std::function<bool(std::string_view external_id, std::function<void()> done)>;
+  // Where tenants are found that this node does not know. Thread-safe.
+  struct TenantSearch {
+    std::function<bool(std::string_view external_id)> is_known;
+    // True: `done` is called when it has been looked for, from any thread. False: there is nothing to wait for.
+    std::function<bool(std::string_view external_id, std::function<void()> done)> look_up;
+  };
 
   // The node must be complete before the workers run; it and the others outlive the routes.
   Routes(const RoutesConfig& config, realtime::Node& node, tenancy::TenantApi& tenants, const Clock& clock,
-         Random& random, JobThread& jobs, LookUp look_up, Obstacles obstacles, Scrape scrape);
+         Random& random, JobThread& jobs, TenantSearch search, Obstacles obstacles, Scrape scrape);
 
   // Before the workers run.
   void add_worker(net::Worker& worker);
@@ -68,7 +71,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   const RoutesConfig config_;
   realtime::Node& node_;
   tenancy::TenantApi& tenants_;
-  const LookUp look_up_;
+  const TenantSearch search_;
   const Clock& clock_;
   Random& random_;
   const Obstacles obstacles_;

@@ -364,17 +364,18 @@ int serve(Config config) {
        .run_elsewhere = [&jobs](std::function<void()> job) { return jobs.post(std::move(job)); },
        .region = config.region,
        .node_name = parts.node_name});
-  Routes routes(
-      {.metrics = {{*config.metrics_jwt_secret}, config.metrics_token_blocklist},
-       .admin = {admin_secrets(config), config.api_token_blocklist},
-       .region = config.region,
-       .request_id_baggage_key = config.request_id_baggage_key,
-       .debug_echo = config.debug_echo},
-      node, tenant_api, clock, random, jobs,
-      [&directory, &registry](std::string_view name, std::function<void()> done) {
-        return !directory.find(name) && (*registry)->look_up(std::string(name), std::move(done));
-      },
-      obstacles, [&parts] { return scrape(parts); });
+  Routes routes({.metrics = {{*config.metrics_jwt_secret}, config.metrics_token_blocklist},
+                 .admin = {admin_secrets(config), config.api_token_blocklist},
+                 .region = config.region,
+                 .request_id_baggage_key = config.request_id_baggage_key,
+                 .debug_echo = config.debug_echo},
+                node, tenant_api, clock, random, jobs,
+                {.is_known = [&directory](std::string_view name) { return directory.find(name) != nullptr; },
+                 .look_up =
+                     [&registry](std::string_view name, std::function<void()> done) {
+                       return (*registry)->look_up(std::string(name), std::move(done));
+                     }},
+                obstacles, [&parts] { return scrape(parts); });
 
   std::vector<Lane> lanes(static_cast<std::size_t>(workers));
   auto batches = send_batches(config, lanes.size(), **log);

@@ -191,6 +191,7 @@ class Session {
 
   // Connects where there is no connection.
   Result<void> prepare() {
+    is_of_data = false;
     if (interrupted) return fail("the server is stopping");
     if (!is_broken()) return {};
     connection_.reset(connect());
