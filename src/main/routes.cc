@@ -13,15 +13,9 @@ namespace {
 
 constexpr std::size_t kGzipOnWorkerBytesMax = 32 * 1024;  // a fraction of a millisecond
 
-std::string_view without_trailing_slash(std::string_view path) {
-  if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
-  return path;
-}
-
 // The region that a scrape asks for, as in the path, empty for all of them; nullopt: the path is for no scrape.
 std::optional<std::string_view> metrics_region(std::string_view path) {
   constexpr std::string_view kMetrics = "/metrics";
-  path = without_trailing_slash(path);
   if (path == kMetrics) return "";
   if (!path.starts_with(std::string(kMetrics) + "/")) return std::nullopt;
   path.remove_prefix(kMetrics.size() + 1);
@@ -29,11 +23,9 @@ std::optional<std::string_view> metrics_region(std::string_view path) {
 }
 
 // Whether it is the tenant of the host that the path is about.
-bool concerns_tenant(std::string_view path) {
-  constexpr std::string_view kAlias = "/realtime/v1";
-  if (path.starts_with(kAlias)) path.remove_prefix(kAlias.size());
-  return path.starts_with("/socket/") || path.starts_with("/websocket") || path.starts_with("/api/broadcast") ||
-         path.starts_with("/api/ping");
+bool concerns_tenant(std::string_view resource) {
+  return resource == "/socket/websocket" || resource == "/websocket" || resource == "/api/ping" ||
+         resource.starts_with("/api/broadcast");
 }
 
 // What was found out elsewhere, on its way to the worker that has the request.
@@ -66,7 +58,7 @@ void Routes::add_worker(net::Worker& worker) {
 }
 
 void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) {
-  const std::string host = concerns_tenant(request.path()) ? request.host() : std::string();
+  const std::string host = concerns_tenant(request.resource()) ? request.host() : std::string();
   const std::string_view tenant = std::string_view(host).substr(0, host.find('.'));
   if (tenant.empty() || search_.is_known(tenant)) return dispatch(worker, connection, request);
 
@@ -80,9 +72,9 @@ void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http:
 }
 
 void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
-  const std::string_view path = without_trailing_slash(request.path());
-  // SDKs that are pointed at the server itself use the alias of its public URL.
-  if (path == "/socket/websocket" || path == "/realtime/v1/websocket")
+  const std::string_view path = request.resource();
+  // Behind `/realtime/v1` SDKs ask for `/websocket`.
+  if (path == "/socket/websocket" || (path == "/websocket" && request.path().starts_with("/realtime/")))
     return sockets_.on_request(worker, connection, request);
   if (path == "/debug/echo" && config_.debug_echo && request.method == "GET")
     return echoes_[static_cast<std::size_t>(worker.index())]->open(connection, request);
@@ -91,7 +83,7 @@ void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const h
                           .connection = connection,
                           .id = rest::request_id(request, config_.request_id_baggage_key, random_),
                           .takes_gzip = http::accepts_gzip(request)};
-  if ((request.method == "GET" || request.method == "HEAD") && metrics_region(request.path()))
+  if ((request.method == "GET" || request.method == "HEAD") && metrics_region(request.resource()))
     return metrics(exchange, request);
   const auto access = tenancy::TenantApi::access_for(request);
   if (!access) return respond(exchange, answer(worker, request));
@@ -117,7 +109,7 @@ void Routes::respond_from_elsewhere(const Exchange& exchange, http::Response res
 }
 
 http::Response Routes::answer(net::Worker& worker, const http::Request& request) {
-  const std::string_view path = without_trailing_slash(request.path());
+  const std::string_view path = request.resource();
   if (request.method == "GET" || request.method == "HEAD") {
     if (path == "/healthcheck") return http::Response::text(200, "ok");
     if (path == "/api/openapi") return http::Response::json(200, std::string(ops::openapi_document()));
@@ -136,7 +128,7 @@ void Routes::metrics(const Exchange& exchange, const http::Request& request) {
       ops::operator_claims(request, config_.metrics, node_.config.claim_validators, clock_.unix_seconds());
   if (!claims) return respond(exchange, {.status = 403});
   const http::Header type{"content-type", "text/plain; version=0.0.4; charset=utf-8"};
-  const auto region = percent_decode(metrics_region(request.path()).value_or(""));
+  const auto region = percent_decode(metrics_region(request.resource()).value_or(""));
   const bool is_elsewhere = !region || (!region->empty() && *region != config_.region);
   if (is_elsewhere) return respond(exchange, {200, {type}, ""});
   if (!jobs_.post([this, exchange, type] { respond_from_elsewhere(exchange, {200, {type}, scrape_()}); }))

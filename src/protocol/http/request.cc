@@ -114,6 +114,14 @@ std::string_view Request::path() const {
   return path.empty() ? "/" : path;
 }
 
+std::string_view Request::resource() const {
+  constexpr std::string_view kAlias = "/realtime/v1";
+  std::string_view out = path();
+  if (out.size() > 1 && out.ends_with('/')) out.remove_suffix(1);
+  if (out.starts_with(kAlias) && out.substr(kAlias.size()).starts_with('/')) out.remove_prefix(kAlias.size());
+  return out;
+}
+
 std::string_view Request::query() const {
   const std::size_t mark = target.find('?');
   if (mark == std::string::npos) return {};

@@ -23,7 +23,10 @@ struct Request {
   std::vector<Header> headers;  // in the order received
   std::string body;
 
-  std::string_view path() const;   // of the target in its usual or absolute form, without the query
+  std::string_view path() const;  // of the target in its usual or absolute form, without the query
+  // What is asked for: the path without a slash at its end, and without the `/realtime/v1` that SDKs put before it when
+  // they are pointed at the server itself.
+  std::string_view resource() const;
   std::string_view query() const;  // without the question mark; empty when there is none
   // The first header of that (lower-case) name.
   std::optional<std::string_view> header(std::string_view name) const;

@@ -25,10 +25,6 @@ struct Route {
 };
 
 std::optional<Route> route_of(std::string_view path) {
-  if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
-  // SDKs that are pointed at the server itself use the alias of its public URL.
-  constexpr std::string_view kAlias = "/realtime/v1";
-  if (path.starts_with(std::string(kAlias) + "/")) path.remove_prefix(kAlias.size());
   if (path == "/api/ping") return Route{.endpoint = Endpoint::kPing};
   constexpr std::string_view kBroadcast = "/api/broadcast";
   if (!path.starts_with(kBroadcast)) return std::nullopt;
@@ -207,7 +203,7 @@ Response answer_to(const http::Request& request, const Route& route, const FindT
 }  // namespace
 
 std::optional<Response> answer(const http::Request& request, const FindTenant& find_tenant) {
-  const auto route = route_of(request.path());
+  const auto route = route_of(request.resource());
   if (!route || !takes(*route, request.method)) return std::nullopt;
   Response response = answer_to(request, *route, find_tenant);
   if (route->endpoint != Endpoint::kPing && request.method == "POST" && request.header("origin"))

@@ -23,11 +23,7 @@ struct Route {
 };
 
 std::optional<Route> route_of(const http::Request& request) {
-  std::string_view path = request.path();
-  // SDKs and tools that are pointed at the server itself use the alias of its public URL.
-  constexpr std::string_view kAlias = "/realtime/v1";
-  if (path.starts_with(kAlias)) path.remove_prefix(kAlias.size());
-  if (path.ends_with('/')) path.remove_suffix(1);
+  std::string_view path = request.resource();
   if (!path.starts_with(kTenants)) return std::nullopt;
   path.remove_prefix(kTenants.size());
   const std::string_view method = request.method;
