@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 
 #include "base/utf8.h"
 
@@ -12,6 +11,7 @@ namespace rt {
 namespace {
 
 constexpr std::size_t kTextBytesMax = 4096;  // of a message or field; the rest is cut off
+constexpr std::size_t kLineBytes = 256;      // holds most lines
 
 std::string_view name_of(LogLevel level) {
   switch (level) {
@@ -52,6 +52,14 @@ unsigned control_code(std::string_view character) {
   return kPrintable;
 }
 
+// The end of what begins at `at` and needs no escaping at all, which is nearly everything.
+std::size_t plain_end(std::string_view text, std::size_t at) {
+  while (at < text.size() && at < kTextBytesMax && text[at] >= ' ' && text[at] < 0x7f && text[at] != '"' &&
+         text[at] != '\\')
+    ++at;
+  return at;
+}
+
 void append_hex(std::string& out, const char* format, unsigned value) {
   char text[8];
   std::snprintf(text, sizeof text, format, value);
@@ -76,6 +84,11 @@ void append_escaped(std::string& out, std::string_view text, Escaping escaping) 
       out += "...";
       return;
     }
+    if (const std::size_t end = plain_end(text, at); end > at) {
+      out += text.substr(at, end - at);
+      at = end;
+      continue;
+    }
     const std::string_view character = first_character(text.substr(at));
     if (!character.empty()) {
       append_character(out, character, escaping);
@@ -91,16 +104,25 @@ void append_escaped(std::string& out, std::string_view text, Escaping escaping) 
   }
 }
 
+void append_digits(std::string& out, unsigned value, std::size_t digits) {
+  out.append(digits, '0');
+  for (std::size_t at = out.size(); digits > 0; --digits, value /= 10) out[--at] = static_cast<char>('0' + value % 10);
+}
+
+// By hand, for strftime and its like would cost more than the rest of the line.
 void append_time(std::string& out) {
   const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
-  const auto second = std::chrono::floor<std::chrono::seconds>(now);
-  const std::time_t unix_time = std::chrono::system_clock::to_time_t(second);
-  std::tm utc{};
-  gmtime_r(&unix_time, &utc);
-  char text[32];
-  const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-  std::snprintf(text + length, sizeof text - length, ".%03dZ", static_cast<int>((now - second).count()));
-  out += text;
+  const auto day = std::chrono::floor<std::chrono::days>(now);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss time(now - day);
+  append_digits(out, static_cast<unsigned>(static_cast<int>(date.year())), 4);
+  append_digits(out += '-', static_cast<unsigned>(date.month()), 2);
+  append_digits(out += '-', static_cast<unsigned>(date.day()), 2);
+  append_digits(out += 'T', static_cast<unsigned>(time.hours().count()), 2);
+  append_digits(out += ':', static_cast<unsigned>(time.minutes().count()), 2);
+  append_digits(out += ':', static_cast<unsigned>(time.seconds().count()), 2);
+  append_digits(out += '.', static_cast<unsigned>(time.subseconds().count()), 3);
+  out += 'Z';
 }
 
 void append_text_field(std::string& line, std::string_view name, std::string_view value) {
@@ -129,7 +151,11 @@ void append_fields(std::string& line, const LogFields& fields, std::string_view 
   append(line, "project", fields.tenant);
   append(line, "external_id", fields.tenant);
   append(line, "error_code", fields.error_code);
+  if (fields.expires_at != 0) append(line, "exp", std::to_string(fields.expires_at));
+  append(line, "sub", fields.subject);
+  append(line, "iss", fields.issuer);
   append(line, "topic", fields.topic);
+  append(line, "client", fields.client);
   append(line, "region", region);
 }
 
@@ -137,6 +163,7 @@ void append_fields(std::string& line, const LogFields& fields, std::string_view 
 
 std::string text_log_line(LogLevel level, const LogFields& fields, std::string_view region, std::string_view message) {
   std::string line;
+  line.reserve(kLineBytes);
   append_time(line);
   append_fields(line, fields, region, append_text_field);
   line.append(" [").append(name_of(level)) += "] ";
@@ -146,7 +173,9 @@ std::string text_log_line(LogLevel level, const LogFields& fields, std::string_v
 }
 
 std::string json_log_line(LogLevel level, const LogFields& fields, std::string_view region, std::string_view message) {
-  std::string line = "{\"time\":\"";
+  std::string line;
+  line.reserve(kLineBytes);
+  line += "{\"time\":\"";
   append_time(line);
   line.append("\",\"level\":\"").append(name_of(level)) += '"';
   append_fields(line, fields, region, append_json_field);

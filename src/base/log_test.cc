@@ -57,6 +57,12 @@ TEST_CASE("a line names time, tenant, error code and level before its message [C
                 R"(error_code=MalformedJWT topic=room:1 region=us-east-1 \[error\] MalformedJWT: not a token\n)"));
 }
 
+TEST_CASE("a line of a socket names the claims of its token, and one of a request its client") {
+  const LogFields fields{.client = "192.0.2.1", .subject = "ann", .issuer = "https://issuer", .expires_at = 1900000000};
+  CHECK(matches(line_of({}, fields, "hello"),
+                R"(\S+Z exp=1900000000 sub=ann iss=https://issuer client=192\.0\.2\.1 \[error\] hello\n)"));
+}
+
 TEST_CASE("fields that are not known are left out") {
   CHECK(matches(line_of({}, {}, "hello"), R"(\S+Z \[error\] hello\n)"));
 }

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "model/message.h"
+#include "model/token.h"
 #include "protocol/websocket/frame.h"
 
 namespace rt::channels {
@@ -38,6 +39,7 @@ struct LogLine {
   std::string_view code;  // of the register of error codes; a literal
   std::string topic;
   std::string text;
+  TokenRef token{};  // of the channel; null: that of the socket
 };
 
 // Something the client said was dropped.

@@ -113,7 +113,7 @@ void ChannelSet::send(const phoenix::ServerMessage& message, Actions& out) {
 }
 
 void ChannelSet::shut_down(Channel& channel, std::string_view reason, Actions& out) {
-  out.push_back(LogLine{LogLevel::kWarning, "ChannelShutdown", channel.topic(), std::string(reason)});
+  out.push_back(LogLine{LogLevel::kWarning, "ChannelShutdown", channel.topic(), std::string(reason), channel.token});
   end(channel, reason, out);
 }
 

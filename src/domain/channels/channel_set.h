@@ -39,6 +39,7 @@ class ChannelSet {
   void answer_refusals(Actions& out);
 
   const FrameForm& form() const { return form_; }
+  const TokenRef& connection_token() const { return connection_token_; }
   bool wants_pause() const { return waiting_bytes_ > kWaitingBytesMax; }
   std::size_t channels() const { return channels_.size(); }
   // Joined, joining, or waiting for the answer to a join.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "protocol/json/value.h"
 #include "services/realtime/shard.h"
 
 namespace rt::realtime {
@@ -74,9 +75,18 @@ void Session::act(channels::Publish& action) {
 void Session::act(channels::CloseSocket& action) { shard_.worker().close(connection_, action.code); }
 
 void Session::act(channels::LogLine& action) {
-  if (action.level < log_level_) return;
-  shard_.log(action.level, {.tenant = tenant().external_id, .error_code = action.code, .topic = action.topic},
-             action.text);
+  if (action.level < log_level_ || !shard_.may_log(action.level, action.code)) return;
+  const Claims& claims = (action.token ? action.token : channels_.connection_token())->claims;
+  const auto iss = json::Value(claims.json).member("iss");
+  const std::string issuer = iss && iss->is_string() ? *iss->string() : std::string();
+  shard_.write_log(action.level,
+                   {.tenant = tenant().external_id,
+                    .error_code = action.code,
+                    .topic = action.topic,
+                    .subject = claims.subject,
+                    .issuer = issuer,
+                    .expires_at = claims.expires_at},
+                   action.text);
 }
 
 void Session::act(channels::CutSocket&) {

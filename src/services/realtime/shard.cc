@@ -299,11 +299,17 @@ Result<TokenRef, TokenFault> Shard::verify(const TenantRecord& tenant, std::stri
 }
 
 void Shard::log(LogLevel level, const LogFields& fields, std::string_view message) {
-  if (!node_.log.enabled(level)) return;
-  if (!throttle_.allows(fields.error_code, worker_.now())) {
-    counters_.log_lines_suppressed.add();
-    return;
-  }
+  if (may_log(level, fields.error_code)) write_log(level, fields, message);
+}
+
+bool Shard::may_log(LogLevel level, std::string_view code) {
+  if (!node_.log.enabled(level)) return false;
+  const bool allows = throttle_.allows(code, worker_.now());
+  if (!allows) counters_.log_lines_suppressed.add();
+  return allows;
+}
+
+void Shard::write_log(LogLevel level, const LogFields& fields, std::string_view message) {
   // The reason of a refused join begins with its code already.
   std::string line(message);
   if (!line.starts_with(fields.error_code)) line.insert(0, std::string(fields.error_code) + ": ");

@@ -140,7 +140,11 @@ class Shard final : public net::MessageHandler {
   ws::Deflater& deflater() { return deflater_; }
   // Empty; for one message at a time.
   channels::Actions& scratch_actions() { return scratch_actions_; }
+  // The fields name a code. Lines of one code are bounded; what is left out is counted.
   void log(LogLevel level, const LogFields& fields, std::string_view message);
+  // Whether a line of that code is to be written now, for those whose fields take work; then write_log() it.
+  bool may_log(LogLevel level, std::string_view code);
+  void write_log(LogLevel level, const LogFields& fields, std::string_view message);
 
  private:
   struct LateResponse;
