@@ -63,6 +63,12 @@ void cross_check(const Config& config, std::vector<std::string>& errors) {
                      ") is longer than DRAIN_TIMEOUT_MS (" + std::to_string(config.drain_timeout.count()) +
                      "), which covers both: raise DRAIN_TIMEOUT_MS or lower DRAIN_DELAY_MS");
   }
+  if (config.proxy_protocol && config.trusted_proxies.empty()) {
+    errors.push_back(
+        "PROXY_PROTOCOL is on, but TRUSTED_PROXIES names nobody whose PROXY header would count: set it to the "
+        "addresses "
+        "of your proxies, for example 10.0.0.0/8");
+  }
   const IpVersion family = address_family(config.listen_address);
   if (family != IpVersion::kAny && config.ip_version != IpVersion::kAny && family != config.ip_version) {
     errors.push_back("LISTEN_ADDRESS " + config.listen_address +

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/ip_address.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "model/tenant.h"
@@ -37,6 +38,8 @@ struct Config {
   std::int64_t connections_max = 16384;
   std::size_t header_value_bytes_max = 4096;
   std::string request_id_baggage_key = "request-id";
+  std::vector<IpBlock> trusted_proxies;  // whose word counts on who a client is
+  bool proxy_protocol = false;           // their connections begin with a PROXY header
   std::chrono::milliseconds http_header_timeout{10'000};
   std::chrono::milliseconds http_body_timeout{30'000};
   int workers = 0;  // 0: one for each core

@@ -336,6 +336,21 @@ TEST_CASE("an encryption key of the wrong length is refused with its length, not
   CHECK(error_of({{"DB_ENC_KEY_GCM", std::string(32, 'k')}}) == "");
 }
 
+TEST_CASE("trusted proxies are addresses and blocks, and what is none is named") {
+  const Config config = config_of({{"TRUSTED_PROXIES", "10.0.0.0/8, ::1"}}, {"--proxy-protocol"});
+  REQUIRE(config.trusted_proxies.size() == 2);
+  CHECK(any_contains(config.trusted_proxies, *IpAddress::parse("10.1.2.3")));
+  CHECK(!any_contains(config.trusted_proxies, *IpAddress::parse("11.1.2.3")));
+  CHECK(config.proxy_protocol);
+  CHECK(config_of({}).trusted_proxies.empty());
+  CHECK(!config_of({{"TRUSTED_PROXIES", ""}, {"PROXY_PROTOCOL", "false"}}).proxy_protocol);
+  CHECK(contains(error_of({{"TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.0/33"}}),
+                 "env TRUSTED_PROXIES: \"10.0.0.0/33\" needs a number from 0 to 32 behind the slash"));
+  CHECK(contains(error_of({}, {"--trusted-proxies", "proxy.example.com"}),
+                 "--trusted-proxies: \"proxy.example.com\" is no IP address"));
+  CHECK(contains(error_of({{"PROXY_PROTOCOL", "true"}}), "PROXY_PROTOCOL is on, but TRUSTED_PROXIES names nobody"));
+}
+
 TEST_CASE("what contradicts itself is refused") {
   CHECK(contains(error_of({{"APP_NAME", ""}}), "env APP_NAME is empty"));
   CHECK(contains(error_of({{"DRAIN_DELAY_MS", "40000"}}),

@@ -173,6 +173,9 @@ std::string scrape_node(const NodeParts& node) {
   out.metric("realtime_connections_global_connected_cluster", MetricType::kGauge, "The same on all nodes.");
   out.sample(users);
   writer.counter("realtime_http_requests_total", "HTTP requests, handshakes included.", &WorkerCounters::requests);
+  writer.counter("realtime_proxy_headers_refused_total",
+                 "Connections of trusted proxies closed for want of a good PROXY header.",
+                 &WorkerCounters::proxy_headers_refused);
   writer.counter("realtime_rest_requests_total", "Requests of the REST API, those that are refused included.",
                  &ShardCounters::requests);
   writer.counter("realtime_published_total", "Broadcasts accepted from clients.", &ShardCounters::published);

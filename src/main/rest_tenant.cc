@@ -7,8 +7,8 @@ namespace {
 
 class RestTenant final : public rest::Tenant {
  public:
-  RestTenant(realtime::Shard& shard, std::shared_ptr<realtime::LiveTenant> tenant)
-      : shard_(shard), tenant_(std::move(tenant)) {}
+  RestTenant(realtime::Shard& shard, std::string_view request_id, std::shared_ptr<realtime::LiveTenant> tenant)
+      : shard_(shard), request_id_(request_id), tenant_(std::move(tenant)) {}
 
   const TenantRecord& record() const override { return tenant_->record(shard_.worker().index()); }
   Result<TokenRef, TokenFault> verify(std::string_view token) override { return shard_.verify(record(), token); }
@@ -16,7 +16,7 @@ class RestTenant final : public rest::Tenant {
   double requests_per_second() override { return tenant_->requests.per_second(); }
   double events_per_second() override { return tenant_->events.per_second(); }
   void log_error(std::string_view code, std::string_view text) override {
-    shard_.log(LogLevel::kError, {.tenant = record().external_id, .error_code = code}, text);
+    shard_.log(LogLevel::kError, {.tenant = record().external_id, .error_code = code, .request_id = request_id_}, text);
   }
   void publish(Message message) override {
     message.tenant = record().external_id;
@@ -27,16 +27,17 @@ class RestTenant final : public rest::Tenant {
 
  private:
   realtime::Shard& shard_;
+  const std::string_view request_id_;
   const std::shared_ptr<realtime::LiveTenant> tenant_;
 };
 
 }  // namespace
 
-rest::FindTenant rest_tenants(realtime::Shard& shard) {
-  return [&shard](std::string_view host) -> std::unique_ptr<rest::Tenant> {
+rest::FindTenant rest_tenants(realtime::Shard& shard, std::string_view request_id) {
+  return [&shard, request_id](std::string_view host) -> std::unique_ptr<rest::Tenant> {
     auto tenant = shard.node().tenants.of_host(host);
     if (!tenant) return nullptr;
-    return std::make_unique<RestTenant>(shard, std::move(tenant));
+    return std::make_unique<RestTenant>(shard, request_id, std::move(tenant));
   };
 }
 

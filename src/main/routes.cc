@@ -1,6 +1,7 @@
 #include "main/routes.h"
 
 #include "base/percent.h"
+#include "main/request_failure.h"
 #include "main/rest_tenant.h"
 #include "protocol/http/gzip.h"
 #include "services/ops/openapi.h"
@@ -55,9 +56,14 @@ Routes::Routes(const RoutesConfig& config, realtime::Node& node, tenancy::Tenant
 
 void Routes::add_worker(net::Worker& worker) {
   echoes_.push_back(std::make_unique<ops::Echo>(worker, node_.config.compression));
+  realtime::Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
+  request_logs_.push_back(
+      std::make_unique<ops::RequestLog>(node_.log, config_.health_checks, shard.counters().log_lines_suppressed));
 }
 
 void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) {
+  request.id = rest::request_id(request, config_.request_id_baggage_key, random_);
+  request_logs_[static_cast<std::size_t>(worker.index())]->begin(connection, request, worker.now());
   const std::string host = concerns_tenant(request.resource()) ? request.host() : std::string();
   const std::string_view tenant = std::string_view(host).substr(0, host.find('.'));
   if (tenant.empty() || search_.is_known(tenant)) return dispatch(worker, connection, request);
@@ -71,6 +77,18 @@ void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http:
   if (!looks) dispatch(worker, connection, *kept);
 }
 
+void Routes::on_answered(net::Worker& worker, net::ConnectionId connection, std::optional<int> status) {
+  request_logs_[static_cast<std::size_t>(worker.index())]->end(connection, status, clock_.now());
+}
+
+void Routes::on_refused(net::Worker& worker, const IpAddress& client, const http::Refusal& refusal) {
+  const bool is_answered = refusal.status != 0;
+  const std::string from = client.text();
+  node_.shards[static_cast<std::size_t>(worker.index())]->log(
+      LogLevel::kWarning, {.error_code = is_answered ? "HttpClientError" : "ProxyHeaderRefused", .client = from},
+      is_answered ? "Sent " + std::to_string(refusal.status) + " response: " + refusal.reason : refusal.reason);
+}
+
 void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
   const std::string_view path = request.resource();
   // Behind `/realtime/v1` SDKs ask for `/websocket`.
@@ -79,19 +97,50 @@ void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const h
   if (path == "/debug/echo" && config_.debug_echo && request.method == "GET")
     return echoes_[static_cast<std::size_t>(worker.index())]->open(connection, request);
 
-  const Exchange exchange{.worker = worker,
-                          .connection = connection,
-                          .id = rest::request_id(request, config_.request_id_baggage_key, random_),
-                          .takes_gzip = http::accepts_gzip(request)};
+  const Exchange exchange{
+      .worker = worker, .connection = connection, .id = request.id, .takes_gzip = http::accepts_gzip(request)};
   if ((request.method == "GET" || request.method == "HEAD") && metrics_region(request.resource()))
     return metrics(exchange, request);
-  const auto access = tenancy::TenantApi::access_for(request);
-  if (!access) return respond(exchange, answer(worker, request));
-  if (!may(*access, request)) return respond(exchange, {.status = 403});
-  tenants_.handle(request, [exchange](http::Response response) {
-    if (exchange.worker.in_loop_thread()) return respond(exchange, std::move(response));
+  if (const auto access = tenancy::TenantApi::access_for(request)) {
+    if (!may(*access, request)) return respond(exchange, {.status = 403});
+    return administer(exchange, request);
+  }
+  http::Response response = answer(worker, request);
+  log_failure(worker, request, response);
+  respond(exchange, std::move(response));
+}
+
+void Routes::administer(const Exchange& exchange, const http::Request& request) {
+  const http::Request head{
+      .method = request.method, .target = request.target, .client = request.client, .id = request.id};
+  tenants_.handle(request, [this, exchange, head](http::Response response) {
+    if (exchange.worker.in_loop_thread()) {
+      log_failure(exchange.worker, head, response);
+      return respond(exchange, std::move(response));
+    }
+    if (failure_of(head, response)) {
+      exchange.worker.post(std::make_unique<LaterMail>(
+          [this, &worker = exchange.worker, head, response] { log_failure(worker, head, response); }));
+    }
     respond_from_elsewhere(exchange, std::move(response));
   });
+}
+
+void Routes::log_failure(net::Worker& worker, const http::Request& request, const http::Response& response) {
+  if (response.status < 400) return;
+  const auto failure = failure_of(request, response);
+  if (!failure) return;
+  std::string name;
+  if (const auto named = tenancy::TenantApi::tenant_of(request)) {
+    name = *named;
+  } else if (const auto tenant =
+                 concerns_tenant(request.resource()) ? node_.tenants.of_host(request.host()) : nullptr) {
+    name = tenant->record(worker.index()).external_id;
+  }
+  const std::string client = request.client.text();
+  node_.shards[static_cast<std::size_t>(worker.index())]->log(
+      failure->level, {.tenant = name, .error_code = failure->code, .request_id = request.id, .client = client},
+      failure->text);
 }
 
 void Routes::respond(const Exchange& exchange, http::Response response) {
@@ -119,7 +168,7 @@ http::Response Routes::answer(net::Worker& worker, const http::Request& request)
     }
   }
   realtime::Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
-  if (auto answer = rest::answer(request, rest_tenants(shard))) return *std::move(answer);
+  if (auto answer = rest::answer(request, rest_tenants(shard, request.id))) return *std::move(answer);
   return http::Response::json(404, "\"Not Found\"");
 }
 
@@ -131,8 +180,10 @@ void Routes::metrics(const Exchange& exchange, const http::Request& request) {
   const auto region = percent_decode(metrics_region(request.resource()).value_or(""));
   const bool is_elsewhere = !region || (!region->empty() && *region != config_.region);
   if (is_elsewhere) return respond(exchange, {200, {type}, ""});
-  if (!jobs_.post([this, exchange, type] { respond_from_elsewhere(exchange, {200, {type}, scrape_()}); }))
-    respond(exchange, http::Response::text(503, "too many scrapes at once: try again"));
+  if (jobs_.post([this, exchange, type] { respond_from_elsewhere(exchange, {200, {type}, scrape_()}); })) return;
+  http::Response busy = http::Response::text(503, "too many scrapes at once: try again");
+  log_failure(exchange.worker, request, busy);
+  respond(exchange, std::move(busy));
 }
 
 bool Routes::may(tenancy::TenantApi::Access access, const http::Request& request) const {

@@ -12,6 +12,7 @@
 #include "io/net/worker.h"
 #include "services/ops/echo.h"
 #include "services/ops/operator_token.h"
+#include "services/ops/request_log.h"
 #include "services/realtime/node.h"
 #include "services/realtime/socket_endpoint.h"
 #include "services/tenancy/tenant_api.h"
@@ -24,6 +25,7 @@ struct RoutesConfig {
   std::string region;  // empty: none
   std::string request_id_baggage_key;
   bool debug_echo = false;
+  ops::HealthChecks health_checks = ops::HealthChecks::kLogged;
 };
 
 class Routes final : public net::RequestHandler {  // used by all workers at once, each on its thread
@@ -44,10 +46,12 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   Routes(const RoutesConfig& config, realtime::Node& node, tenancy::TenantApi& tenants, const Clock& clock,
          Random& random, JobThread& jobs, TenantSearch search, Obstacles obstacles, Scrape scrape);
 
-  // Before the workers run.
+  // Before the workers run; the node has its shard already.
   void add_worker(net::Worker& worker);
 
   void on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) override;
+  void on_answered(net::Worker& worker, net::ConnectionId connection, std::optional<int> status) override;
+  void on_refused(net::Worker& worker, const IpAddress& client, const http::Refusal& refusal) override;
 
  private:
   // What an answer depends on besides what is asked.
@@ -60,6 +64,9 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
 
   void dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request);
   http::Response answer(net::Worker& worker, const http::Request& request);
+  // Of one that failed, why; on the worker's thread.
+  void log_failure(net::Worker& worker, const http::Request& request, const http::Response& response);
+  void administer(const Exchange& exchange, const http::Request& request);
   // On the thread for jobs: a node with many tenants has much to say.
   void metrics(const Exchange& exchange, const http::Request& request);
   bool may(tenancy::TenantApi::Access access, const http::Request& request) const;
@@ -78,7 +85,8 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   const Scrape scrape_;
   JobThread& jobs_;
   realtime::SocketEndpoint sockets_;
-  std::vector<std::unique_ptr<ops::Echo>> echoes_;  // by worker index
+  std::vector<std::unique_ptr<ops::Echo>> echoes_;              // by worker index
+  std::vector<std::unique_ptr<ops::RequestLog>> request_logs_;  // likewise
 };
 
 }  // namespace rt::app

@@ -139,6 +139,8 @@ Result<std::unique_ptr<tenancy::Registry>> open_registry(const Config& config, t
 net::WorkerConfig worker_config(const Config& config) {
   net::WorkerConfig out;
   out.http.header_value_bytes_max = config.header_value_bytes_max;
+  out.trusted_proxies = config.trusted_proxies;
+  out.proxy_protocol = config.proxy_protocol;
   out.header_timeout = config.http_header_timeout;
   out.body_timeout = config.http_body_timeout;
   out.idle_timeout = config.socket_idle_timeout;
@@ -368,7 +370,8 @@ int serve(Config config) {
                  .admin = {admin_secrets(config), config.api_token_blocklist},
                  .region = config.region,
                  .request_id_baggage_key = config.request_id_baggage_key,
-                 .debug_echo = config.debug_echo},
+                 .debug_echo = config.debug_echo,
+                 .health_checks = config.log_healthchecks ? ops::HealthChecks::kLogged : ops::HealthChecks::kNotLogged},
                 node, tenant_api, clock, random, jobs,
                 {.is_known = [&directory](std::string_view name) { return directory.find(name) != nullptr; },
                  .look_up =
@@ -387,8 +390,8 @@ int serve(Config config) {
     lane.worker = std::make_unique<net::Worker>(i, worker_config(config), clock, routes,
                                                 std::move((*batches)[static_cast<std::size_t>(i)]));
     lane.shard = std::make_unique<realtime::Shard>(node, *lane.worker);
-    routes.add_worker(*lane.worker);
     node.shards.push_back(lane.shard.get());
+    routes.add_worker(*lane.worker);
     all_workers.push_back(lane.worker.get());
     parts.workers.push_back(lane.worker.get());
     parts.shards.push_back(lane.shard.get());

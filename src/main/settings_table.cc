@@ -188,6 +188,19 @@ Target send_method() {
           [](const Config&) -> std::string { return "auto"; }};
 }
 
+Target trusted_proxies() {
+  return {[](Config& config, const Given& given) -> Result<void> {
+            config.trusted_proxies.clear();
+            for (const std::string& item : parse_list(given.text)) {
+              const auto block = IpBlock::parse(item);
+              if (!block) return fail(given.source + ": " + block.error().message);
+              config.trusted_proxies.push_back(*block);
+            }
+            return {};
+          },
+          [](const Config&) { return std::string(); }};
+}
+
 constexpr auto kLogFile = [](auto& config) -> auto& { return config.log.file; };
 
 std::vector<Setting> listener_settings() {
@@ -201,6 +214,10 @@ std::vector<Setting> listener_settings() {
       {"MAX_HEADER_LENGTH", "", number(&Config::header_value_bytes_max, {1, 65536}), "bytes of one HTTP header value"},
       {"REQUEST_ID_BAGGAGE_KEY", "", non_empty(&Config::request_id_baggage_key),
        "entry of the baggage header whose value is the request's id"},
+      {"TRUSTED_PROXIES", "--trusted-proxies", trusted_proxies(),
+       "addresses and blocks (10.0.0.0/8,::1) whose X-Forwarded-For and PROXY headers tell the client's address"},
+      {"PROXY_PROTOCOL", "--proxy-protocol", flag_switch(&Config::proxy_protocol),
+       "connections of trusted proxies begin with a PROXY header, version 1 or 2"},
       {"HTTP_HEADER_TIMEOUT_MS", "", milliseconds(&Config::http_header_timeout, 1),
        "time for the headers of a request to arrive"},
       {"HTTP_BODY_TIMEOUT_MS", "", milliseconds(&Config::http_body_timeout, 1),

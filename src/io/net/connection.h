@@ -28,8 +28,11 @@ enum class Phase : std::uint8_t {
 struct HttpPart {
   enum class Stage : std::uint8_t { kIdle, kHead, kBody, kAnswering };  // kIdle: kept alive, between requests
 
-  explicit HttpPart(const http::ParserLimits& limits) : parser(limits) {}
+  HttpPart(const http::ParserLimits& limits, const IpAddress& address) : parser(limits), peer(address) {}
   http::RequestParser parser;
+  IpAddress peer;  // or whom its PROXY header names
+  // What has come of the header, until it is complete; null: there is none to come. At most proxy::kHeaderBytesMax.
+  std::unique_ptr<std::string> proxy_header;
   Stage stage = Stage::kHead;
   http::BodyOf body_of = http::BodyOf::kGet;
   bool keep_alive = true;

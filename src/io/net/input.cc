@@ -9,6 +9,8 @@
 
 #include "base/check.h"
 #include "io/net/worker_impl.h"
+#include "protocol/http/forwarded.h"
+#include "protocol/proxy/header.h"
 
 namespace rt::net {
 namespace {
@@ -57,7 +59,8 @@ void Worker::Impl::read(Connection& c) {
   }
   c.last_received = worker.now_;
   worker.counters_.bytes_in.add(static_cast<std::uint64_t>(got));
-  const std::span<char> in(scratch.data(), static_cast<std::size_t>(got));
+  std::span<char> in(scratch.data(), static_cast<std::size_t>(got));
+  if (c.http && c.http->proxy_header && !take_proxy_header(c, in)) return;
   // How much this comes to is known only when it is inflated.
   if (c.compressed && c.phase != Phase::kLingering && in.size() > kInflatedAtOnceBytesMax && !c.unread) {
     keep_unread(c, in, nullptr);
@@ -65,6 +68,36 @@ void Worker::Impl::read(Connection& c) {
     return postpone(c);
   }
   consume(c, in);
+}
+
+// It comes before everything else. False: there is nothing behind it yet, or the connection is gone.
+bool Worker::Impl::take_proxy_header(Connection& c, std::span<char>& in) {
+  std::string& so_far = *c.http->proxy_header;
+  const std::size_t had = so_far.size();
+  so_far.append(in.data(), std::min(in.size(), proxy::kHeaderBytesMax - had));
+  const auto header = proxy::parse_header(so_far);
+  if (!header) {
+    refuse_proxy_header(c, header.error().message);
+    return false;
+  }
+  if (*header) {
+    if ((*header)->source) c.http->peer = *(*header)->source;
+    in = in.subspan((*header)->bytes - had);
+    c.http->proxy_header.reset();
+    if (!in.empty()) return true;
+  }
+  arm_read(c);
+  return false;
+}
+
+// Without an answer, for who knows what the other side speaks.
+void Worker::Impl::refuse_proxy_header(Connection& c, const std::string& reason) {
+  worker.counters_.proxy_headers_refused.add();
+  worker.requests_.on_refused(
+      worker, c.http->peer,
+      {0,
+       "closed a connection of a trusted proxy, which has to begin with a PROXY header (PROXY_PROTOCOL): " + reason});
+  drop(c);
 }
 
 // Works on `in` and on what was kept back before. Keeps what cannot be worked on yet, and waits for more where that
@@ -150,6 +183,7 @@ bool Worker::Impl::consume_http(Connection& c, std::span<char>& in) {
     return false;
   }
   http::Request request = http.parser.take();
+  request.client = http::client_of(request, http.peer, worker.config_.trusted_proxies);
   http.stage = Stage::kAnswering;
   http.body_of = request.method == "HEAD" ? http::BodyOf::kHead : http::BodyOf::kGet;
   http.keep_alive = request.keep_alive;
@@ -259,6 +293,7 @@ void Worker::Impl::respond(Connection& c, const http::Response& response) {
   const bool keep_alive = http.keep_alive && !refusing_requests;
   enqueue_unlimited(c, FrameRef(serialized(response, http.body_of, keep_alive)));
   http.stage = HttpPart::Stage::kIdle;
+  worker.requests_.on_answered(worker, c.id, response.status);
   c.linger_after_flush = !keep_alive;
   const Time idle_at = worker.now_ + worker.config_.idle_timeout;
   c.deadline.set(worker.wheel_,
@@ -272,6 +307,7 @@ void Worker::Impl::refuse(Connection& c, const http::Refusal& refusal) {
   c.linger_after_flush = true;
   c.deadline.set(worker.wheel_, worker.now_ + worker.config_.header_timeout);
   c.http->stage = HttpPart::Stage::kIdle;
+  worker.requests_.on_refused(worker, c.http->peer, refusal);
 }
 
 }  // namespace rt::net

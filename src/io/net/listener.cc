@@ -51,6 +51,15 @@ bool machine_has_ipv6() {
   return usable;
 }
 
+IpAddress address_of(const sockaddr_storage& peer) {
+  if (peer.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(peer);
+    return IpAddress::v4(reinterpret_cast<const std::uint8_t*>(&v4.sin_addr));
+  }
+  if (peer.ss_family != AF_INET6) return {};
+  return IpAddress::v6(reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr.s6_addr);
+}
+
 // Accepted sockets inherit these. No delay: frames go out when they are due. Of a client that does not read, the kernel
 // holds so much unsent and no more; the rest stays in our queue, where it is counted and shared.
 void set_for_accepted(int listener) {
@@ -128,7 +137,10 @@ std::int64_t Listener::Impl::connections() const {
 void Listener::Impl::accept_ready() {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     if (connections() >= connections_max) return retry_soon();
-    const int fd = accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    sockaddr_storage peer{};
+    socklen_t peer_bytes = sizeof peer;
+    const int fd = accept4(acceptor.native_handle(), reinterpret_cast<sockaddr*>(&peer), &peer_bytes,
+                           SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
       if (errno == EAGAIN) return wait();
       if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -137,7 +149,7 @@ void Listener::Impl::accept_ready() {
       return retry_soon();
     }
     accepted.fetch_add(1, std::memory_order_relaxed);
-    least_loaded().adopt(fd);
+    least_loaded().adopt(fd, address_of(peer));
   }
   wait();
 }

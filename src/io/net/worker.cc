@@ -17,15 +17,16 @@ constexpr std::size_t kMailsPerTurn = 1024;
 
 class AdoptMail final : public Mail {
  public:
-  AdoptMail(Worker::Impl& worker, int fd) : worker_(worker), fd_(fd) {}
+  AdoptMail(Worker::Impl& worker, int fd, const IpAddress& peer) : worker_(worker), fd_(fd), peer_(peer) {}
   ~AdoptMail() override {
     if (fd_ >= 0) ::close(fd_);
   }
-  void deliver() override { worker_.open(std::exchange(fd_, -1)); }
+  void deliver() override { worker_.open(std::exchange(fd_, -1), peer_); }
 
  private:
   Worker::Impl& worker_;
   int fd_;
+  IpAddress peer_;
 };
 
 class StopMail final : public Mail {
@@ -120,9 +121,9 @@ void Worker::discard_mail() {
   }
 }
 
-void Worker::adopt(int fd) {
+void Worker::adopt(int fd, const IpAddress& peer) {
   connections_.fetch_add(1, std::memory_order_relaxed);
-  post(std::make_unique<AdoptMail>(*impl_, fd));
+  post(std::make_unique<AdoptMail>(*impl_, fd, peer));
 }
 
 void Worker::respond(ConnectionId id, const http::Response& response) {
@@ -138,6 +139,7 @@ void Worker::upgrade(ConnectionId id, std::string_view response_bytes, const Web
   impl_->enqueue_unlimited(*c, FrameRef(std::string(response_bytes)));
   c->phase = Phase::kWebSocket;
   c->http.reset();
+  requests_.on_answered(*this, id, 101);
   c->limits = options.limits;
   c->compressed = options.compression == Compression::kAgreed;
   c->handler = &handler;
@@ -247,7 +249,7 @@ void Worker::Impl::on_timer() {
   worker.wheel_.advance(worker.now_);
 }
 
-void Worker::Impl::open(int fd) {
+void Worker::Impl::open(int fd, const IpAddress& peer) {
   std::uint32_t index;
   if (free_slots.empty()) {
     index = static_cast<std::uint32_t>(slots.size());
@@ -259,7 +261,9 @@ void Worker::Impl::open(int fd) {
   Slot& slot = slots[index];
   slot.connection = std::make_unique<Connection>(*this, io, fd, ConnectionId{index, slot.generation});
   Connection& c = *slot.connection;
-  c.http = std::make_unique<HttpPart>(worker.config_.http);
+  c.http = std::make_unique<HttpPart>(worker.config_.http, peer);
+  if (worker.config_.proxy_protocol && any_contains(worker.config_.trusted_proxies, peer))
+    c.http->proxy_header = std::make_unique<std::string>();
   c.last_received = worker.now_;
   c.deadline.set(worker.wheel_, worker.now_ + worker.config_.header_timeout);
   arm_read(c);
@@ -293,6 +297,8 @@ void Worker::Impl::tell_ends() {
 void Worker::Impl::drop(Connection& c) {
   if (c.phase == Phase::kGone) return;
   report_ended(c);
+  if (c.phase == Phase::kHttp && c.http->stage == HttpPart::Stage::kAnswering)
+    worker.requests_.on_answered(worker, c.id, std::nullopt);
   c.phase = Phase::kGone;
   all_queue_bytes -= c.queue.bytes();
   c.deadline.cancel();
@@ -350,6 +356,7 @@ void Worker::Impl::on_deadline(Connection& c) {
   }
   switch (c.phase) {
     case Phase::kHttp:
+      if (c.http->proxy_header) return refuse_proxy_header(c, "it did not arrive in time");
       if (c.http->stage == HttpPart::Stage::kAnswering) return;
       if (c.http->stage == HttpPart::Stage::kIdle) return drop(c);
       return refuse(c, {408, c.http->stage == HttpPart::Stage::kHead ? "the headers did not arrive in time"

@@ -26,6 +26,7 @@
 
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/ip_address.h"
 #include "base/timing_wheel.h"
 #include "io/net/frame_ref.h"
 #include "io/net/mailbox.h"
@@ -49,6 +50,11 @@ class RequestHandler {
  public:
   virtual ~RequestHandler() = default;
   virtual void on_request(Worker& worker, ConnectionId connection, http::Request request) = 0;
+  // Once for each request, when it has its answer. nullopt: the connection ended before. Must not call the worker.
+  virtual void on_answered(Worker& worker, ConnectionId connection, std::optional<int> status) = 0;
+  // What came is no request, or not all of it came in time; the connection ends. A status of 0: without an answer. Must
+  // not call the worker.
+  virtual void on_refused(Worker& worker, const IpAddress& client, const http::Refusal& refusal) = 0;
 };
 
 enum class Reading : std::uint8_t { kGoOn, kPause };  // kPause: until resume_reading()
@@ -76,6 +82,8 @@ struct WebSocketOptions {
 
 struct WorkerConfig {
   http::ParserLimits http;
+  std::vector<IpBlock> trusted_proxies;              // whose word counts on who a connection or a request is from
+  bool proxy_protocol = false;                       // connections of trusted proxies begin with a PROXY header
   std::chrono::milliseconds header_timeout{10'000};  // first byte of a connection to the end of the headers, else 408
   std::chrono::milliseconds body_timeout{30'000};    // end of the headers to the end of the body, else 408
   std::chrono::milliseconds idle_timeout{
@@ -92,9 +100,10 @@ struct WorkerCounters {
   Counter bytes_out;
   Counter frames_queued;
   Counter requests;
-  Counter flushes;        // send batches
-  Counter sends;          // by them, one for each connection and flush
-  Counter sends_blocked;  // of these, the kernel took nothing of
+  Counter proxy_headers_refused;  // connections of trusted proxies that were closed for want of a good PROXY header
+  Counter flushes;                // send batches
+  Counter sends;                  // by them, one for each connection and flush
+  Counter sends_blocked;          // of these, the kernel took nothing of
   Counter turns;
   Counter slow_consumers_queue;       // the queue of one connection was full
   Counter slow_consumers_blocked;     // sending was blocked for too long
@@ -147,7 +156,7 @@ class Worker {
   // Destroys what was posted and not delivered; only once the loop has ended and nobody posts any more.
   void discard_mail();
   // Takes over an accepted, non-blocking socket.
-  void adopt(int fd);
+  void adopt(int fd, const IpAddress& peer);
   int index() const { return index_; }
   // Including those on their way here.
   std::int64_t connections() const { return connections_.load(std::memory_order_relaxed); }

@@ -29,7 +29,7 @@ struct Worker::Impl {
   void end_turn();
   void arm_timer();
   void on_timer();
-  void open(int fd);
+  void open(int fd, const IpAddress& peer);
   Connection* find(ConnectionId id);
   bool has_work() const;
   void report_ended(Connection& c);
@@ -46,6 +46,8 @@ struct Worker::Impl {
   void arm_read(Connection& c);
   void on_readable(ConnectionId id, bool failed);
   void read(Connection& c);
+  bool take_proxy_header(Connection& c, std::span<char>& in);
+  void refuse_proxy_header(Connection& c, const std::string& reason);
   void consume(Connection& c, std::span<char> in);
   void keep_unread(Connection& c, std::span<const char> rest, std::unique_ptr<Unread> earlier);
   bool consume_http(Connection& c, std::span<char>& in);  // false: it is somebody else's turn

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/ip_address.h"
+
 namespace rt::http {
 
 struct Header {
@@ -22,6 +24,8 @@ struct Request {
   bool keep_alive = true;
   std::vector<Header> headers;  // in the order received
   std::string body;
+  IpAddress client{};  // who it is from, as far as that can be known
+  std::string id{};    // by which log lines name it; given by whoever answers it
 
   std::string_view path() const;  // of the target in its usual or absolute form, without the query
   // What is asked for: the path without a slash at its end, and without the `/realtime/v1` that SDKs put before it when

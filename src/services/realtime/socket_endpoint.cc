@@ -61,6 +61,13 @@ HandshakeRefusal refusal_of(const TokenFault& fault, const std::string& tenant) 
   return refusal;
 }
 
+void log_refusal(Shard& shard, const http::Request& request, const HandshakeRefusal& refusal) {
+  const std::string client = request.client.text();
+  shard.log(refusal.level,
+            {.tenant = refusal.tenant, .error_code = refusal.code, .request_id = request.id, .client = client},
+            refusal.log_text);
+}
+
 }  // namespace
 
 Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants,
@@ -133,8 +140,7 @@ void SocketEndpoint::on_request(net::Worker& worker, net::ConnectionId connectio
   }
 
   HandshakeRefusal& refusal = start.error();
-  if (!refusal.code.empty())
-    shard.log(refusal.level, {.tenant = refusal.tenant, .error_code = refusal.code}, refusal.log_text);
+  if (!refusal.code.empty()) log_refusal(shard, request, refusal);
   if (refusal.when == HandshakeRefusal::When::kNow) {
     worker.respond(connection, refusal.response);
   } else {

@@ -125,6 +125,11 @@ std::optional<TenantApi::Access> TenantApi::access_for(const http::Request& requ
   return looks ? Access::kLook : Access::kManage;
 }
 
+std::optional<std::string> TenantApi::tenant_of(const http::Request& request) {
+  const auto route = route_of(request);
+  return route && !route->tenant.empty() ? percent_decode(route->tenant) : std::nullopt;
+}
+
 void TenantApi::handle(const http::Request& request, const Answer& answer) {
   const auto route = route_of(request);
   RT_CHECK(route.has_value());

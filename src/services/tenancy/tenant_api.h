@@ -38,6 +38,8 @@ class TenantApi {  // thread-safe
   enum class Access : std::uint8_t { kLook, kManage };
   // What one must be allowed to do for the request; nullopt: it is for none of these routes.
   static std::optional<Access> access_for(const http::Request& request);
+  // Whom it is about, as far as its path says, decoded.
+  static std::optional<std::string> tenant_of(const http::Request& request);
 
   // Of a request that is. `answer` is called once: before this returns, or later on another thread.
   void handle(const http::Request& request, const Answer& answer);
