@@ -8,6 +8,7 @@
 #include "base/percent.h"
 #include "base/utf8.h"
 #include "protocol/http/body.h"
+#include "protocol/http/cors.h"
 #include "protocol/json/value.h"
 #include "services/rest/batch.h"
 
@@ -54,16 +55,6 @@ Response message(int status, std::string_view text) {
 }
 Response field_fault(std::string_view field, std::string_view text) {
   return Response::json(422, "{\"errors\":{" + json::quoted(field) + ":[" + json::quoted(text) + "]}}");
-}
-
-Response preflight(const http::Request& request) {
-  Response response{.status = 204,
-                    .headers = {{"access-control-allow-origin", "*"},
-                                {"access-control-allow-methods", "POST, OPTIONS"},
-                                {"access-control-max-age", "86400"}}};
-  if (const auto headers = request.header("access-control-request-headers"))
-    response.headers.push_back({"access-control-allow-headers", std::string(*headers)});
-  return response;
 }
 
 // The token of the `authorization` header where its scheme is Bearer, else that of `apikey`. A header that is not two
@@ -183,7 +174,7 @@ Response of_tenant(const http::Request& request, const Route& route, const http:
 }
 
 Response answer_to(const http::Request& request, const Route& route, const FindTenant& find_tenant) {
-  if (request.method == "OPTIONS") return preflight(request);
+  if (request.method == "OPTIONS") return http::preflight(request, "POST, OPTIONS");
   http::Body body;
   if (request.method == "POST") {
     const auto read = http::read_body(request);
@@ -207,7 +198,7 @@ std::optional<Response> answer(const http::Request& request, const FindTenant& f
   if (!route || !takes(*route, request.method)) return std::nullopt;
   Response response = answer_to(request, *route, find_tenant);
   if (route->endpoint != Endpoint::kPing && request.method == "POST" && request.header("origin"))
-    response.headers.push_back({"access-control-allow-origin", "*"});
+    http::allow_any_origin(response);
   return response;
 }
 
