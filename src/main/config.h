@@ -54,6 +54,7 @@ struct Config {
   std::size_t worker_receive_bytes_max = std::size_t{1} << 29;     // per worker, all incomplete messages together
   std::size_t socket_channel_bytes_max = 50'000'000;               // what the channels of one socket may hold
   std::chrono::milliseconds no_channel_timeout{600'000};
+  std::chrono::milliseconds long_poll_window{10'000};  // how long a poll waits for messages
   std::chrono::milliseconds connect_error_backoff{2'000};
   std::chrono::milliseconds channel_error_backoff{5'000};
   std::chrono::milliseconds token_confirm_interval{300'000};

@@ -71,24 +71,43 @@ void write_connections(Exposition& out, const NodeParts& node) {
 // The labels are those that dashboards of the reference server ask for.
 void write_joins(Exposition& out, const Writer& writer) {
   out.metric("phoenix_channel_joined_total", MetricType::kCounter, "Attempts to join a channel, by how they ended.");
-  const auto add = [&](const char* result, std::int64_t count) {
+  const auto add = [&](const char* result, const char* transport, std::int64_t count) {
     if (count > 0)
-      out.sample(count, {{"result", result}, {"transport", "websocket"}, {"endpoint", "RealtimeWeb.Endpoint"}});
+      out.sample(count, {{"result", result}, {"transport", transport}, {"endpoint", "RealtimeWeb.Endpoint"}});
   };
-  add("ok", writer.sum(&realtime::ShardCounters::joins_ok));
-  add("error", writer.sum(&realtime::ShardCounters::joins_refused));
+  add("ok", "websocket", writer.sum(&realtime::ShardCounters::joins_ok));
+  add("error", "websocket", writer.sum(&realtime::ShardCounters::joins_refused));
+  add("ok", "longpoll", writer.sum(&realtime::ShardCounters::long_poll_joins_ok));
+  add("error", "longpoll", writer.sum(&realtime::ShardCounters::long_poll_joins_refused));
 }
 
 void write_drops(Exposition& out, const Writer& writer) {
   using realtime::ShardCounters;
   out.metric("realtime_dropped_total", MetricType::kCounter, "What was dropped, by reason.");
-  out.sample(writer.sum(&net::WorkerCounters::frames_dropped), {{"reason", "slow_consumer"}});
+  out.sample(writer.sum(&net::WorkerCounters::frames_dropped) + writer.sum(&ShardCounters::long_poll_frames_dropped),
+             {{"reason", "slow_consumer"}});
   out.sample(writer.sum(&ShardCounters::dropped_size), {{"reason", "size"}});
   out.sample(writer.sum(&ShardCounters::dropped_frame_limit), {{"reason", "frame_limit"}});
-  out.metric("realtime_slow_consumers_total", MetricType::kCounter, "Connections closed with 1013, by cause.");
-  out.sample(writer.sum(&net::WorkerCounters::slow_consumers_queue), {{"cause", "queue"}});
+  out.sample(writer.sum(&ShardCounters::dropped_text_only), {{"reason", "text_only"}});
+  out.metric("realtime_slow_consumers_total", MetricType::kCounter,
+             "Connections closed with 1013 and long-poll sessions ended because too much waited for them, by cause.");
+  out.sample(writer.sum(&net::WorkerCounters::slow_consumers_queue) + writer.sum(&ShardCounters::long_polls_slow),
+             {{"cause", "queue"}});
   out.sample(writer.sum(&net::WorkerCounters::slow_consumers_blocked), {{"cause", "blocked"}});
-  out.sample(writer.sum(&net::WorkerCounters::slow_consumers_worker_cap), {{"cause", "worker_cap"}});
+  out.sample(writer.sum(&net::WorkerCounters::slow_consumers_worker_cap) +
+                 writer.sum(&ShardCounters::long_polls_over_worker_cap),
+             {{"cause", "worker_cap"}});
+}
+
+void write_long_polls(Exposition& out, const Writer& writer) {
+  using realtime::ShardCounters;
+  out.metric("realtime_long_poll_sessions", MetricType::kGauge, "Open sessions of long-poll clients.");
+  out.sample(writer.sum(&ShardCounters::long_polls));
+  out.metric("realtime_long_poll_refused_total", MetricType::kCounter,
+             "What long-poll clients were refused for want of room, by reason.");
+  out.sample(writer.sum(&ShardCounters::long_polls_refused), {{"reason", "sessions"}});
+  out.sample(writer.sum(&ShardCounters::long_poll_posts_too_large), {{"reason", "post_size"}});
+  out.sample(writer.sum(&ShardCounters::long_poll_posts_over_limit), {{"reason", "posts_waiting"}});
 }
 
 void write_rate_limits(Exposition& out, const Writer& writer) {
@@ -183,7 +202,7 @@ std::string scrape_node(const NodeParts& node) {
                  &ShardCounters::deliveries);
   writer.counter("realtime_malformed_frames_total", "Frames dropped because they are no messages.",
                  &ShardCounters::malformed_frames);
-  writer.counter("realtime_handshakes_refused_total", "WebSocket handshakes refused after the back-off.",
+  writer.counter("realtime_handshakes_refused_total", "Handshakes refused after the back-off.",
                  &ShardCounters::handshakes_refused);
   writer.counter("realtime_protocol_violations_total", "Connections closed with 1002, 1007 or 1009.",
                  &WorkerCounters::protocol_violations);
@@ -200,6 +219,7 @@ std::string scrape_node(const NodeParts& node) {
   writer.counter("realtime_memory_limit_cuts_total", "Sockets cut because their channels held too much memory.",
                  &ShardCounters::memory_limit_cuts);
   write_drops(out, writer);
+  write_long_polls(out, writer);
   write_rate_limits(out, writer);
   write_log_drops(out, node, writer);
   writer.each_worker("realtime_worker_connections", MetricType::kGauge, "Open connections of a worker.",

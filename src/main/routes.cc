@@ -25,8 +25,8 @@ std::optional<std::string_view> metrics_region(std::string_view path) {
 
 // Whether it is the tenant of the host that the path is about.
 bool concerns_tenant(std::string_view resource) {
-  return resource == "/socket/websocket" || resource == "/websocket" || resource == "/api/ping" ||
-         resource.starts_with("/api/broadcast");
+  return resource == "/socket/websocket" || resource == "/websocket" || resource == "/socket/longpoll" ||
+         resource == "/longpoll" || resource == "/api/ping" || resource.starts_with("/api/broadcast");
 }
 
 // What was found out elsewhere, on its way to the worker that has the request.
@@ -52,7 +52,8 @@ Routes::Routes(const RoutesConfig& config, realtime::Node& node, tenancy::Tenant
       obstacles_(std::move(obstacles)),
       scrape_(std::move(scrape)),
       jobs_(jobs),
-      sockets_(node) {}
+      sockets_(node),
+      long_polls_(node) {}
 
 void Routes::add_worker(net::Worker& worker) {
   echoes_.push_back(std::make_unique<ops::Echo>(worker, node_.config.compression));
@@ -91,14 +92,20 @@ void Routes::on_refused(net::Worker& worker, const IpAddress& client, const http
 
 void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
   const std::string_view path = request.resource();
-  // Behind `/realtime/v1` SDKs ask for `/websocket`.
+  // Behind `/realtime/v1` SDKs ask for `/websocket`, and `/longpoll`.
   if (path == "/socket/websocket" || (path == "/websocket" && request.path().starts_with("/realtime/")))
     return sockets_.on_request(worker, connection, request);
   if (path == "/debug/echo" && config_.debug_echo && request.method == "GET")
     return echoes_[static_cast<std::size_t>(worker.index())]->open(connection, request);
 
-  const Exchange exchange{
-      .worker = worker, .connection = connection, .id = request.id, .takes_gzip = http::accepts_gzip(request)};
+  const bool is_long_poll =
+      path == "/socket/longpoll" || (path == "/longpoll" && request.path().starts_with("/realtime/"));
+  // Answers to long-polls are small, and thousands of them at once are the rule, so they are not compressed.
+  const Exchange exchange{.worker = worker,
+                          .connection = connection,
+                          .id = request.id,
+                          .takes_gzip = !is_long_poll && http::accepts_gzip(request)};
+  if (is_long_poll) return long_poll(exchange, request);
   if ((request.method == "GET" || request.method == "HEAD") && metrics_region(request.resource()))
     return metrics(exchange, request);
   if (const auto access = tenancy::TenantApi::access_for(request)) {
@@ -122,6 +129,13 @@ void Routes::administer(const Exchange& exchange, const http::Request& request) 
       exchange.worker.post(std::make_unique<LaterMail>(
           [this, &worker = exchange.worker, head, response] { log_failure(worker, head, response); }));
     }
+    respond_from_elsewhere(exchange, std::move(response));
+  });
+}
+
+void Routes::long_poll(const Exchange& exchange, const http::Request& request) {
+  long_polls_.on_request(exchange.worker, request, [exchange](http::Response response) {
+    if (exchange.worker.in_loop_thread()) return respond(exchange, std::move(response));
     respond_from_elsewhere(exchange, std::move(response));
   });
 }

@@ -13,6 +13,7 @@
 #include "services/ops/echo.h"
 #include "services/ops/operator_token.h"
 #include "services/ops/request_log.h"
+#include "services/realtime/long_poll_endpoint.h"
 #include "services/realtime/node.h"
 #include "services/realtime/socket_endpoint.h"
 #include "services/tenancy/tenant_api.h"
@@ -66,6 +67,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   http::Response answer(net::Worker& worker, const http::Request& request);
   // Of one that failed, why; on the worker's thread.
   void log_failure(net::Worker& worker, const http::Request& request, const http::Response& response);
+  void long_poll(const Exchange& exchange, const http::Request& request);
   void administer(const Exchange& exchange, const http::Request& request);
   // On the thread for jobs: a node with many tenants has much to say.
   void metrics(const Exchange& exchange, const http::Request& request);
@@ -85,6 +87,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   const Scrape scrape_;
   JobThread& jobs_;
   realtime::SocketEndpoint sockets_;
+  realtime::LongPollEndpoint long_polls_;
   std::vector<std::unique_ptr<ops::Echo>> echoes_;              // by worker index
   std::vector<std::unique_ptr<ops::RequestLog>> request_logs_;  // likewise
 };

@@ -187,6 +187,11 @@ realtime::NodeConfig node_config(const Config& config) {
   out.compression = compression(config);
   out.connect_error_backoff = config.connect_error_backoff;
   out.no_channel_timeout = config.no_channel_timeout;
+  out.long_poll.window = config.long_poll_window;
+  out.long_poll.sessions_max = config.connections_max;
+  out.long_poll.queue_bytes_max = config.send_queue_bytes_max;
+  out.long_poll.all_queues_bytes_max = config.worker_send_queue_bytes_max;
+  out.long_poll.posted_bytes_max = config.worker_receive_bytes_max;
   for (const ClaimExpectation& one : config.claim_validators)
     out.claim_validators.push_back({one.claim, one.expected_json});
   return out;
@@ -350,7 +355,7 @@ int serve(Config config) {
       config.workers > 0 ? config.workers : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
   realtime::LiveTenants tenants([&directory](std::string_view name) { return directory.find(name); },
                                 config.default_tenant, static_cast<std::size_t>(workers));
-  realtime::Node node(node_config(config), HashKey{random.next(), random.next()}, tenants, **log);
+  realtime::Node node(node_config(config), HashKey{random.next(), random.next()}, tenants, **log, random);
   NodeParts parts{.tenants = &tenants,
                   .connections_max = config.connections_max,
                   .node_name = config.app_name + "@127.0.0.1",

@@ -6,7 +6,7 @@ std::string_view openapi_document() {
   static constexpr std::string_view kDocument = R"json({
 "openapi": "3.0.3",
 "info": {"title": "realtime", "version": ")json" RT_VERSION R"json(",
-  "description": "Tenants and broadcasts. Sockets speak the Phoenix protocol at /socket/websocket."},
+  "description": "Tenants and broadcasts. Sockets speak the Phoenix protocol at /socket/websocket, or by long-poll at /socket/longpoll."},
 "servers": [{"url": "{scheme}://{tenant}.{domain}", "variables": {
   "scheme": {"default": "http", "enum": ["http", "https"]},
   "tenant": {"default": "tenant", "description": "external_id of the tenant; broadcasts go to the one of the host"},

@@ -25,54 +25,55 @@ std::optional<std::string> user_payload(const Message& message) {
   return payload;
 }
 
+// nullopt: a field is too long for it.
+std::optional<std::string> binary_frame(const Message& message) {
+  if (message.kind == MessageKind::kOpaque)
+    return phoenix::encode_raw_broadcast(message.topic, "broadcast", message.payload);
+  const bool is_json = message.kind == MessageKind::kUserJson;
+  return phoenix::encode_user_broadcast({message.topic, message.event, {}, is_json, message.payload});
+}
+
 }  // namespace
 
-Broadcast::Encoding Broadcast::encoding(Version version) const {
-  Made& made = made_[static_cast<std::size_t>(version)];
-  std::call_once(made.once, [&] { make(version, made); });
+Broadcast::Made& Broadcast::made(Form form) const {
+  if (form == Form::kV2Text && message_.kind == MessageKind::kJson) form = Form::kV2;
+  return made_[static_cast<std::size_t>(form)];
+}
+
+Broadcast::Encoding Broadcast::encoding(Form form) const {
+  Made& made = this->made(form);
+  std::call_once(made.once, [&] { make(form, made); });
   if (made.why != Undeliverable::kNot) return {nullptr, made.why};
   return {std::shared_ptr<const std::string>(shared_from_this(), &made.frame), Undeliverable::kNot};
 }
 
-std::shared_ptr<const std::string> Broadcast::compressed(Version version, ws::Deflater& deflater) const {
-  Encoding plain = encoding(version);
+std::shared_ptr<const std::string> Broadcast::compressed(Form form, ws::Deflater& deflater) const {
+  Encoding plain = encoding(form);
   RT_CHECK(plain.frame != nullptr);
-  Made& made = made_[static_cast<std::size_t>(version)];
+  Made& made = this->made(form);
   std::call_once(made.compressed_once, [&] { made.compressed = deflater.compress(made.frame); });
   if (!made.compressed) return plain.frame;
   return {shared_from_this(), &*made.compressed};
 }
 
-void Broadcast::make(Version version, Made& made) const {
-  const bool is_v1 = version == Version::kV1;
+void Broadcast::make(Form form, Made& made) const {
+  const Version version = form == Form::kV1 ? Version::kV1 : Version::kV2;
   std::optional<std::string> frame;
-  switch (message_.kind) {
-    case MessageKind::kJson:
-      made.frame = text_frame(version, message_, message_.payload);
-      return;
-    case MessageKind::kUserJson:
-      if (is_v1) {
-        const auto payload = user_payload(message_);
-        if (payload) {
-          made.frame = text_frame(version, message_, *payload);
-        } else {
-          made.why = Undeliverable::kByNature;
-        }
-        return;
-      }
-      frame = phoenix::encode_user_broadcast({message_.topic, message_.event, {}, true, message_.payload});
-      break;
-    case MessageKind::kUserBinary:
-      if (!is_v1) frame = phoenix::encode_user_broadcast({message_.topic, message_.event, {}, false, message_.payload});
-      break;
-    case MessageKind::kOpaque:
-      if (!is_v1) frame = phoenix::encode_raw_broadcast(message_.topic, "broadcast", message_.payload);
-      break;
+  Undeliverable why = Undeliverable::kFrameLimit;  // where there is no frame
+  if (message_.kind == MessageKind::kJson) {
+    frame = text_frame(version, message_, message_.payload);
+  } else if (form == Form::kV2) {
+    frame = binary_frame(message_);
+  } else if (message_.kind == MessageKind::kUserJson) {
+    why = Undeliverable::kByNature;
+    if (const auto payload = user_payload(message_)) frame = text_frame(version, message_, *payload);
+  } else {
+    why = form == Form::kV1 ? Undeliverable::kByNature : Undeliverable::kTextOnly;
   }
   if (frame) {
     made.frame = std::move(*frame);
   } else {
-    made.why = is_v1 ? Undeliverable::kByNature : Undeliverable::kFrameLimit;
+    made.why = why;
   }
 }
 

@@ -1,5 +1,5 @@
-// A message with its encodings, each made once, when the first receiver that wants it is found: one for each protocol
-// version, plain and compressed.
+// A message with its encodings, each made once, when the first receiver that wants it is found: one for each form in
+// which receivers take it, plain and compressed.
 #pragma once
 
 #include <array>
@@ -9,15 +9,21 @@
 #include <string>
 
 #include "model/message.h"
-#include "protocol/phoenix/message.h"
 #include "protocol/websocket/deflate.h"
 
 namespace rt::realtime {
+
+enum class Form : std::uint8_t {
+  kV1,
+  kV2,
+  kV2Text,  // version 2 where binary frames cannot go; equal to kV2 for all that is text there
+};
 
 enum class Undeliverable : std::uint8_t {
   kNot,         // it can be delivered
   kByNature,    // this version has no form for it; it is dropped silently
   kFrameLimit,  // a field is too long for a binary frame
+  kTextOnly,    // bytes, and the receiver could only be sent text
 };
 
 class Broadcast : public std::enable_shared_from_this<Broadcast> {  // thread-safe
@@ -30,11 +36,11 @@ class Broadcast : public std::enable_shared_from_this<Broadcast> {  // thread-sa
     std::shared_ptr<const std::string> frame;  // null when it cannot be delivered
     Undeliverable why = Undeliverable::kNot;
   };
-  // For receivers of that version. The frame shares this broadcast's life.
-  Encoding encoding(phoenix::Version version) const;
-  // The frame of a version for which there is one, compressed by whoever asks first; the plain one where compression
-  // does not pay.
-  std::shared_ptr<const std::string> compressed(phoenix::Version version, ws::Deflater& deflater) const;
+  // For receivers of that form. The frame shares this broadcast's life.
+  Encoding encoding(Form form) const;
+  // The frame of a form for which there is one, compressed by whoever asks first; the plain one where compression does
+  // not pay.
+  std::shared_ptr<const std::string> compressed(Form form, ws::Deflater& deflater) const;
 
  private:
   struct Made {
@@ -44,10 +50,11 @@ class Broadcast : public std::enable_shared_from_this<Broadcast> {  // thread-sa
     std::once_flag compressed_once;
     std::optional<std::string> compressed;
   };
-  void make(phoenix::Version version, Made& made) const;
+  Made& made(Form form) const;
+  void make(Form form, Made& made) const;
 
   const Message message_;
-  mutable std::array<Made, 2> made_;
+  mutable std::array<Made, 3> made_;
 };
 
 }  // namespace rt::realtime

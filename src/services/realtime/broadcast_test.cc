@@ -5,62 +5,73 @@
 namespace rt::realtime {
 namespace {
 
-using phoenix::Version;
-
 std::shared_ptr<const Broadcast> broadcast(MessageKind kind, std::string event, std::string payload) {
   return std::make_shared<const Broadcast>(Message{
       .tenant = "t", .topic = "realtime:a", .kind = kind, .event = std::move(event), .payload = std::move(payload)});
 }
 
 // Without the WebSocket header; empty when it cannot be delivered.
-std::string bytes(const std::shared_ptr<const Broadcast>& broadcast, Version version) {
-  const auto encoding = broadcast->encoding(version);
+std::string bytes(const std::shared_ptr<const Broadcast>& broadcast, Form form) {
+  const auto encoding = broadcast->encoding(form);
   return encoding.frame ? encoding.frame->substr(2) : "";
 }
 
 TEST_CASE("receivers of each version get the form that their version has") {
   const auto text = broadcast(MessageKind::kJson, "", R"({"foo":1.50})");
-  CHECK(bytes(text, Version::kV2) == R"([null,null,"realtime:a","broadcast",{"foo":1.50}])");
-  CHECK(bytes(text, Version::kV1) == R"({"topic":"realtime:a","event":"broadcast","payload":{"foo":1.50},"ref":null})");
+  CHECK(bytes(text, Form::kV2) == R"([null,null,"realtime:a","broadcast",{"foo":1.50}])");
+  CHECK(bytes(text, Form::kV1) == R"({"topic":"realtime:a","event":"broadcast","payload":{"foo":1.50},"ref":null})");
   const auto user = broadcast(MessageKind::kUserJson, "e\"", " [1] ");
-  CHECK(bytes(user, Version::kV2) == std::string("\4\12\2\0\1", 5) + "realtime:ae\" [1] ");
+  CHECK(bytes(user, Form::kV2) == std::string("\4\12\2\0\1", 5) + "realtime:ae\" [1] ");
   CHECK(
-      bytes(user, Version::kV1) ==
+      bytes(user, Form::kV1) ==
       R"({"topic":"realtime:a","event":"broadcast","payload":{"type":"broadcast","event":"e\"","payload":[1]},"ref":null})");
   const auto binary = broadcast(MessageKind::kUserBinary, "e", "\xff");
-  CHECK(bytes(binary, Version::kV2) == std::string("\4\12\1\0\0", 5) + "realtime:ae\xff");
-  CHECK(binary->encoding(Version::kV1).why == Undeliverable::kByNature);
-  CHECK(broadcast(MessageKind::kOpaque, "", "x")->encoding(Version::kV1).why == Undeliverable::kByNature);
+  CHECK(bytes(binary, Form::kV2) == std::string("\4\12\1\0\0", 5) + "realtime:ae\xff");
+  CHECK(binary->encoding(Form::kV1).why == Undeliverable::kByNature);
+  CHECK(broadcast(MessageKind::kOpaque, "", "x")->encoding(Form::kV1).why == Undeliverable::kByNature);
+}
+
+TEST_CASE("where only text can go, version 2 gets user broadcasts as text, and bytes not at all") {
+  const auto text = broadcast(MessageKind::kJson, "", "{}");
+  CHECK(text->encoding(Form::kV2Text).frame.get() == text->encoding(Form::kV2).frame.get());
+  const auto user = broadcast(MessageKind::kUserJson, std::string(256, 'e'), "[1]");
+  CHECK(user->encoding(Form::kV2Text)
+            .frame->ends_with(R"([null,null,"realtime:a","broadcast",{"type":"broadcast","event":")" +
+                              std::string(256, 'e') + R"(","payload":[1]}])"));
+  CHECK(user->encoding(Form::kV2Text).frame.get() == user->encoding(Form::kV2Text).frame.get());
+  for (const auto kind : {MessageKind::kUserBinary, MessageKind::kOpaque})
+    CHECK(broadcast(kind, "e", "x")->encoding(Form::kV2Text).why == Undeliverable::kTextOnly);
+  CHECK(broadcast(MessageKind::kUserJson, "e", "{lie")->encoding(Form::kV2Text).why == Undeliverable::kByNature);
 }
 
 TEST_CASE("a payload that calls itself JSON and is not reaches those who do not parse it, and nobody else") {
   const auto lie = broadcast(MessageKind::kUserJson, "e", "{nonsense");
-  CHECK(!bytes(lie, Version::kV2).empty());
-  CHECK(bytes(lie, Version::kV1).empty());
+  CHECK(!bytes(lie, Form::kV2).empty());
+  CHECK(bytes(lie, Form::kV1).empty());
 }
 
 TEST_CASE("a name too long for a binary frame costs only the receivers of binary frames") {
   const auto message = broadcast(MessageKind::kUserJson, std::string(256, 'e'), "1");
-  CHECK(message->encoding(Version::kV2).why == Undeliverable::kFrameLimit);
-  CHECK(message->encoding(Version::kV1).frame != nullptr);
+  CHECK(message->encoding(Form::kV2).why == Undeliverable::kFrameLimit);
+  CHECK(message->encoding(Form::kV1).frame != nullptr);
 }
 
 TEST_CASE("a frame is compressed once, by whoever asks first, and left plain where that does not pay") {
   ws::Deflater first({.threshold_bytes = 100});
   ws::Deflater second({.threshold_bytes = 100});
   const auto large = broadcast(MessageKind::kJson, "", "{\"a\":\"" + std::string(500, 'x') + "\"}");
-  const auto frame = large->compressed(Version::kV2, first);
+  const auto frame = large->compressed(Form::kV2, first);
   CHECK(frame->size() < 100);
-  CHECK(large->compressed(Version::kV2, second).get() == frame.get());
-  CHECK(large->compressed(Version::kV1, second).get() != frame.get());
+  CHECK(large->compressed(Form::kV2, second).get() == frame.get());
+  CHECK(large->compressed(Form::kV1, second).get() != frame.get());
   const auto small = broadcast(MessageKind::kJson, "", "{}");
-  CHECK(small->compressed(Version::kV2, first).get() == small->encoding(Version::kV2).frame.get());
+  CHECK(small->compressed(Form::kV2, first).get() == small->encoding(Form::kV2).frame.get());
 }
 
 TEST_CASE("a frame is encoded once and outlives the last one who named the broadcast") {
   auto message = broadcast(MessageKind::kJson, "", "{}");
-  const auto first = message->encoding(Version::kV2).frame;
-  CHECK(message->encoding(Version::kV2).frame.get() == first.get());
+  const auto first = message->encoding(Form::kV2).frame;
+  CHECK(message->encoding(Form::kV2).frame.get() == first.get());
   message.reset();
   CHECK(first->ends_with("{}]"));
 }

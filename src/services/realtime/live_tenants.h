@@ -32,6 +32,7 @@ struct LiveTenant {
 
   std::vector<std::shared_ptr<const TenantRecord>> records;  // by worker
   std::atomic<std::int64_t> users{0};                        // sockets that have joined once, on all workers
+  std::atomic<std::int64_t> long_polls{0};                   // sessions of that kind, on all workers
   RateMeter joins;
   RateMeter events;    // broadcasts taken from clients, and each of their deliveries
   RateMeter requests;  // of the REST API

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "base/siphash.h"
 #include "domain/auth/jwt.h"
 #include "domain/channels/channel_host.h"
@@ -17,25 +18,36 @@ namespace rt::realtime {
 
 class Shard;
 
+struct LongPollConfig {
+  std::chrono::milliseconds window{10'000};  // how long a poll waits; a session not polled for half as long again ends
+  std::int64_t sessions_max = 16'384;        // of the node: they cost memory without a socket that would be counted
+  std::size_t queue_bytes_max = 16 * 1024 * 1024;  // what may wait for one client, and for all of a worker
+  std::size_t all_queues_bytes_max = std::size_t{1} << 30;
+  std::size_t posted_bytes_max = std::size_t{1} << 29;  // of a worker: what was posted and waits to be worked off
+};
+
 struct NodeConfig {
   channels::ChannelRules channels;
   std::optional<ws::DeflateSettings> compression;  // nullopt: no client gets it
   std::chrono::milliseconds connect_error_backoff{2'000};
   std::chrono::milliseconds no_channel_timeout{600'000};  // how often sockets without a channel are looked for
   std::vector<auth::ClaimValidator> claim_validators;
+  LongPollConfig long_poll;
 };
 
 struct Node {
-  Node(NodeConfig settings, HashKey key, LiveTenants& live_tenants, Log& node_log)
-      : config(std::move(settings)), hash_key(key), tenants(live_tenants), log(node_log) {}
+  Node(NodeConfig settings, HashKey key, LiveTenants& live_tenants, Log& node_log, Random& secrets)
+      : config(std::move(settings)), hash_key(key), tenants(live_tenants), log(node_log), random(secrets) {}
 
   const NodeConfig config;
   const HashKey hash_key;
   LiveTenants& tenants;
   Log& log;
+  Random& random;
   InterestTable interest;
   std::atomic<bool> draining{false};
-  std::vector<Shard*> shards;  // by worker index; complete before the workers run
+  std::atomic<std::int64_t> long_polls{0};  // sessions of that kind, of all tenants
+  std::vector<Shard*> shards;               // by worker index; complete before the workers run
 };
 
 }  // namespace rt::realtime

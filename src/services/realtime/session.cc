@@ -55,7 +55,7 @@ void Session::perform(channels::Actions& actions) {
   }
   if (is_paused_ && !channels_.wants_pause()) {
     is_paused_ = false;
-    shard_.worker().resume_reading(connection_);
+    shard_.resume_reading(connection_);
   }
 }
 
@@ -64,7 +64,7 @@ void Session::act(channels::SendFrame& action) {
   if (deflate && deflate->takes(action.frame.size())) {
     if (auto compressed = shard_.deflater().compress(action.frame)) action.frame = std::move(*compressed);
   }
-  shard_.worker().send(connection_, net::FrameRef(std::move(action.frame)));
+  shard_.send(connection_, net::FrameRef(std::move(action.frame)));
 }
 
 void Session::act(channels::Publish& action) {
@@ -72,7 +72,7 @@ void Session::act(channels::Publish& action) {
   shard_.publish(std::move(action.message), tenant_, skip_sender ? socket_id(connection_) : SocketId{0});
 }
 
-void Session::act(channels::CloseSocket& action) { shard_.worker().close(connection_, action.code); }
+void Session::act(channels::CloseSocket& action) { shard_.close(connection_, action.code); }
 
 void Session::act(channels::LogLine& action) {
   if (action.level < log_level_ || !shard_.may_log(action.level, action.code)) return;
@@ -91,7 +91,7 @@ void Session::act(channels::LogLine& action) {
 
 void Session::act(channels::CutSocket&) {
   shard_.counters().memory_limit_cuts.add();
-  shard_.worker().cut(connection_);
+  shard_.cut(connection_);
 }
 
 void Session::act(channels::Count& action) {
@@ -122,7 +122,11 @@ void Session::count_user() {
 bool Session::joins_are_over_limit() { return shard_.is_over(tenant_, kJoinRate); }
 void Session::note_join(JoinResult result) {
   ShardCounters& counters = shard_.counters();
-  (result == JoinResult::kOk ? counters.joins_ok : counters.joins_refused).add();
+  if (is_long_poll(connection_)) {
+    (result == JoinResult::kOk ? counters.long_poll_joins_ok : counters.long_poll_joins_refused).add();
+  } else {
+    (result == JoinResult::kOk ? counters.joins_ok : counters.joins_refused).add();
+  }
 }
 void Session::count_join() { shard_.count(tenant_, kJoinRate, 1); }
 void Session::count_event() { shard_.count(tenant_, kEventRate, 1); }

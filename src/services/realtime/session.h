@@ -1,5 +1,6 @@
-// An authenticated WebSocket client: it carries the decisions of its channels to its connection and to the other
-// subscribers.
+// An authenticated client: it carries the decisions of its channels to its connection and to the other subscribers.
+//
+// What it knows as its connection is a WebSocket or, where the slot says so, the polls of a client that has none.
 #pragma once
 
 #include <memory>
@@ -12,6 +13,10 @@
 namespace rt::realtime {
 
 class Shard;
+
+// No connection of a worker has this bit in its slot, sessions of long-poll clients do.
+inline constexpr std::uint32_t kLongPollSlot = std::uint32_t{1} << 31;
+inline bool is_long_poll(net::ConnectionId id) { return (id.slot & kLongPollSlot) != 0; }
 
 struct SessionStart {
   channels::FrameForm form;
@@ -75,6 +80,7 @@ class Session final : public channels::ChannelHost {
 };
 
 // How channels name a connection.
+inline bool is_long_poll(SocketId id) { return (id & kLongPollSlot) != 0; }
 inline SocketId socket_id(net::ConnectionId id) { return std::uint64_t{id.generation} << 32 | id.slot; }
 inline net::ConnectionId connection_id(SocketId id) {
   return {static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32)};

@@ -13,6 +13,11 @@ namespace {
 constexpr std::size_t kDisconnectsPerMail = 16;
 constexpr std::size_t kSessionsPerMail = 4096;
 
+Form form_of(phoenix::Version version, bool polls) {
+  if (version == phoenix::Version::kV1) return Form::kV1;
+  return polls ? Form::kV2Text : Form::kV2;
+}
+
 class DeliverMail final : public net::Mail {
  public:
   DeliverMail(Shard& shard, std::shared_ptr<const Broadcast> broadcast, std::shared_ptr<LiveTenant> tenant)
@@ -28,18 +33,17 @@ class DeliverMail final : public net::Mail {
 }  // namespace
 
 struct Shard::LateResponse {
-  LateResponse(Shard& owner, net::ConnectionId id, http::Response answer)
-      : shard(owner), connection(id), response(std::move(answer)), due(on_due, this) {}
+  LateResponse(Shard& owner, Answer whom, http::Response what)
+      : shard(owner), answer(std::move(whom)), response(std::move(what)), due(on_due, this) {}
 
   static void on_due(void* self) {
     auto& late = *static_cast<LateResponse*>(self);
-    Shard& shard = late.shard;
-    shard.worker_.respond(late.connection, late.response);
-    shard.late_responses_.erase(late.position);
+    late.answer(std::move(late.response));
+    late.shard.late_responses_.erase(late.position);
   }
 
   Shard& shard;
-  net::ConnectionId connection;
+  Answer answer;
   http::Response response;
   std::list<LateResponse>::iterator position;
   Deadline due;
@@ -69,6 +73,7 @@ Shard::Shard(Node& node, net::Worker& worker)
       topics_(node.hash_key, interest_),
       tokens_(node.hash_key, node.config.claim_validators),
       deflater_(node.config.compression.value_or(ws::DeflateSettings{})),
+      long_polls_(*this),
       sweep_due_([](void* shard) { static_cast<Shard*>(shard)->sweep(); }, this) {
   sweep_due_.set(worker_.wheel(), worker_.now() + node_.config.no_channel_timeout);
 }
@@ -79,7 +84,7 @@ void Shard::open(net::ConnectionId connection, std::string_view upgrade_response
   RT_DCHECK(worker_.in_loop_thread());
   if (connection.slot >= sessions_.size()) sessions_.resize(connection.slot + 1);
   RT_CHECK(sessions_[connection.slot] == nullptr);
-  start.serial = next_serial_++;
+  start.serial = take_serial();
   const bool compresses = start.form.deflate.has_value();
   sessions_[connection.slot] = std::make_unique<Session>(*this, connection, std::move(start));
   counters_.sessions.add();
@@ -88,16 +93,42 @@ void Shard::open(net::ConnectionId connection, std::string_view upgrade_response
 }
 
 void Shard::respond_later(net::ConnectionId connection, http::Response response) {
+  answer_later([this, connection](const http::Response& late) { worker_.respond(connection, late); },
+               std::move(response));
+}
+
+void Shard::answer_later(Answer answer, http::Response response) {
   counters_.handshakes_refused.add();
-  LateResponse& late = late_responses_.emplace_back(*this, connection, std::move(response));
+  LateResponse& late = late_responses_.emplace_back(*this, std::move(answer), std::move(response));
   late.position = std::prev(late_responses_.end());
   late.due.set(worker_.wheel(), worker_.now() + node_.config.connect_error_backoff);
 }
 
 Session* Shard::find(net::ConnectionId connection) {
+  if (is_long_poll(connection)) return long_polls_.find(connection);
   if (connection.slot >= sessions_.size()) return nullptr;
   Session* session = sessions_[connection.slot].get();
   return session != nullptr && session->connection() == connection ? session : nullptr;
+}
+
+Session* Shard::session_at(std::size_t place) {
+  return place < sessions_.size() ? sessions_[place].get() : long_polls_.session_in(place - sessions_.size());
+}
+
+void Shard::send(net::ConnectionId connection, const net::FrameRef& frame) {
+  is_long_poll(connection) ? long_polls_.send(connection, frame) : worker_.send(connection, frame);
+}
+
+void Shard::close(net::ConnectionId connection, ws::CloseCode code) {
+  is_long_poll(connection) ? long_polls_.close(connection) : worker_.close(connection, code);
+}
+
+void Shard::cut(net::ConnectionId connection) {
+  is_long_poll(connection) ? long_polls_.cut(connection) : worker_.cut(connection);
+}
+
+void Shard::resume_reading(net::ConnectionId connection) {
+  is_long_poll(connection) ? long_polls_.go_on(connection) : worker_.resume_reading(connection);
 }
 
 net::Reading Shard::on_message(net::ConnectionId connection, ws::Opcode opcode, std::string_view payload) {
@@ -135,13 +166,13 @@ void Shard::deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant
   const Message& message = broadcast.message();
   const channels::Topic* topic = topics_.find(message.key(), message.topic_hash);
   if (topic == nullptr) return;
-  // Per version, on first need: what is sent, or why not.
+  // Per form, on first need: what is sent, or why not.
   struct Prepared {
     bool ready = false;
     net::FrameRef plain;
     net::FrameRef compressed;
     Undeliverable why = Undeliverable::kNot;
-  } prepared[2];
+  } prepared[3];
   std::uint64_t deliveries = 0;
   const bool is_over_rate = is_over(tenant, kEventRate);
   std::vector<SocketId> over_rate;
@@ -149,28 +180,41 @@ void Shard::deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant
   for (const channels::Subscriber& subscriber : topic->subscribers) {
     if (subscriber.socket == but) continue;
     const auto& [version, deflate] = subscriber.form;
-    Prepared& p = prepared[static_cast<std::size_t>(version)];
+    const bool polls = is_long_poll(subscriber.socket);
+    const Form form = form_of(version, polls);
+    Prepared& p = prepared[static_cast<std::size_t>(form)];
     if (!p.ready) {
-      const Broadcast::Encoding encoding = broadcast.encoding(version);
+      const Broadcast::Encoding encoding = broadcast.encoding(form);
       p.ready = true;
       if (encoding.frame) p.plain = net::FrameRef(encoding.frame);
       p.why = encoding.why;
     }
-    if (p.why == Undeliverable::kFrameLimit) counters_.dropped_frame_limit.add();
-    if (!p.plain) continue;
+    if (!p.plain) {
+      count_undelivered(p.why);
+      continue;
+    }
     const bool compress = deflate && deflate->takes(p.plain.bytes().size());
-    if (compress && !p.compressed) p.compressed = net::FrameRef(broadcast.compressed(version, deflater_));
-    worker_.send(connection_id(subscriber.socket), compress ? p.compressed : p.plain, urgency);
+    if (compress && !p.compressed) p.compressed = net::FrameRef(broadcast.compressed(form, deflater_));
+    if (polls) {
+      long_polls_.send(connection_id(subscriber.socket), p.plain);
+    } else {
+      worker_.send(connection_id(subscriber.socket), compress ? p.compressed : p.plain, urgency);
+    }
     ++deliveries;
     if (is_over_rate) over_rate.push_back(subscriber.socket);
   }
   counters_.deliveries.add(deliveries);
   count(tenant, kEventRate, deliveries);
-  if (prepared[static_cast<std::size_t>(phoenix::Version::kV2)].why == Undeliverable::kFrameLimit) {
+  if (prepared[static_cast<std::size_t>(Form::kV2)].why == Undeliverable::kFrameLimit) {
     log(LogLevel::kWarning, {.tenant = message.tenant, .error_code = "FrameLimitReached"},
         "skipped receivers of a broadcast: topic and event must not be longer than 255 bytes in a binary frame");
   }
   if (!over_rate.empty()) end_channels(message.topic, over_rate);
+}
+
+void Shard::count_undelivered(Undeliverable why) {
+  if (why == Undeliverable::kFrameLimit) counters_.dropped_frame_limit.add();
+  if (why == Undeliverable::kTextOnly) counters_.dropped_text_only.add();
 }
 
 // They leave the topic by it, so nobody may be going through its subscribers.
@@ -261,21 +305,24 @@ void Shard::restart(const LiveTenant& tenant, const RateKind& rate) {
 
 void Shard::disconnect(const std::shared_ptr<LiveTenant>& tenant, std::uint64_t serial, std::size_t begin) {
   std::size_t end = begin;
-  const std::size_t seen_end = std::min(sessions_.size(), begin + kSessionsPerMail);
+  const std::size_t seen_end = std::min(places(), begin + kSessionsPerMail);
   for (std::size_t left = kDisconnectsPerMail; left > 0 && end < seen_end; ++end) {
-    Session* session = sessions_[end].get();
+    Session* session = session_at(end);
     if (session == nullptr || &session->live_tenant() != tenant.get() || session->serial() >= serial) continue;
     session->disconnect();
     --left;
   }
   update_gauges();
-  if (end < sessions_.size()) worker_.post(std::make_unique<DisconnectMail>(*this, tenant, serial, end));
+  if (end < places()) worker_.post(std::make_unique<DisconnectMail>(*this, tenant, serial, end));
 }
 
 void Shard::drain(std::size_t sessions_max) {
-  for (const auto& session : sessions_) {
+  for (std::size_t place = 0; place < places(); ++place) {
     if (sessions_max == 0) return;
-    if (session == nullptr || !worker_.is_open(session->connection())) continue;
+    Session* session = session_at(place);
+    const bool is_ending =
+        session == nullptr || (!is_long_poll(session->connection()) && !worker_.is_open(session->connection()));
+    if (is_ending) continue;
     session->drain();
     --sessions_max;
   }
@@ -283,8 +330,9 @@ void Shard::drain(std::size_t sessions_max) {
 
 // A socket whose channels have all ended is of no use to its client. It is cut without a close frame.
 void Shard::sweep() {
-  for (const auto& session : sessions_) {
-    if (session != nullptr && session->is_abandoned()) worker_.cut(session->connection());
+  for (std::size_t place = 0; place < places(); ++place) {
+    const Session* session = session_at(place);
+    if (session != nullptr && session->is_abandoned()) cut(session->connection());
   }
   sweep_due_.set(worker_.wheel(), worker_.now() + node_.config.no_channel_timeout);
 }

@@ -13,6 +13,7 @@
 #include "io/net/worker.h"
 #include "services/realtime/broadcast.h"
 #include "services/realtime/log_throttle.h"
+#include "services/realtime/long_polls.h"
 #include "services/realtime/node.h"
 #include "services/realtime/session.h"
 #include "services/realtime/token_table.h"
@@ -21,29 +22,39 @@ namespace rt::realtime {
 
 // Written by the shard's thread, read by anyone.
 struct ShardCounters {
-  Counter sessions;  // open now
-  Counter channels;  // joined now
-  Counter topics;    // with subscribers now
+  Counter sessions;    // WebSockets open now
+  Counter long_polls;  // sessions of long-poll clients now
+  Counter channels;    // joined now
+  Counter topics;      // with subscribers now
   Counter published;
   Counter deliveries;
   Counter malformed_frames;
   Counter dropped_size;         // over the tenant's payload limit
   Counter dropped_frame_limit;  // a field over 255 bytes, for one receiver
+  Counter dropped_text_only;    // bytes, for one long-poll client
   Counter memory_limit_cuts;    // sockets whose channels held too much
   Counter handshakes_refused;
   Counter log_lines_suppressed;
-  Counter joins;                      // of all tenants, as their rates count them
-  Counter events;                     // likewise
-  Counter requests;                   // likewise, of the REST API
-  Counter joins_ok;                   // how joins ended
-  Counter joins_refused;              // likewise
-  Counter join_limit_triggers;        // how often a tenant reached its join rate
-  Counter tenants_over_join_rate;     // now, of those that this worker watches
-  Counter event_limit_triggers;       // how often a tenant reached its event rate
-  Counter tenants_over_event_rate;    // now, likewise
-  Counter request_limit_triggers;     // how often a tenant reached its rate of REST requests
-  Counter tenants_over_request_rate;  // now, likewise
-  Counter channels_over_event_rate;   // closed for it
+  Counter joins;                       // of all tenants, as their rates count them
+  Counter events;                      // likewise
+  Counter requests;                    // likewise, of the REST API
+  Counter joins_ok;                    // how joins over WebSocket ended
+  Counter joins_refused;               // likewise
+  Counter long_poll_joins_ok;          // how joins over long-poll ended
+  Counter long_poll_joins_refused;     // likewise
+  Counter long_polls_refused;          // sessions, because there were too many
+  Counter long_poll_posts_too_large;   // refused: too many frames, or one too large
+  Counter long_poll_posts_over_limit;  // refused: too much waited to be worked off
+  Counter long_polls_slow;             // sessions ended because too much waited for their next poll
+  Counter long_polls_over_worker_cap;  // likewise, the largest when all of a worker were too large
+  Counter long_poll_frames_dropped;    // with them
+  Counter join_limit_triggers;         // how often a tenant reached its join rate
+  Counter tenants_over_join_rate;      // now, of those that this worker watches
+  Counter event_limit_triggers;        // how often a tenant reached its event rate
+  Counter tenants_over_event_rate;     // now, likewise
+  Counter request_limit_triggers;      // how often a tenant reached its rate of REST requests
+  Counter tenants_over_request_rate;   // now, likewise
+  Counter channels_over_event_rate;    // closed for it
 };
 
 // What has a rate, and its limit.
@@ -104,6 +115,8 @@ struct RecordChange {
 
 class Shard final : public net::MessageHandler {
  public:
+  using Answer = LongPolls::Answer;
+
   // `node` and `worker` outlive the shard; no connection of the worker may be served by it after its destruction.
   Shard(Node& node, net::Worker& worker);
   ~Shard() override;
@@ -112,6 +125,7 @@ class Shard final : public net::MessageHandler {
   void open(net::ConnectionId connection, std::string_view upgrade_response, SessionStart start);
   // Answers after the connect back-off, if the client is still there.
   void respond_later(net::ConnectionId connection, http::Response response);
+  void answer_later(Answer answer, http::Response response);
 
   net::Reading on_message(net::ConnectionId connection, ws::Opcode opcode, std::string_view payload) override;
   void on_closed(net::ConnectionId connection) override;
@@ -125,6 +139,12 @@ class Shard final : public net::MessageHandler {
   void count(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate, std::uint64_t n);
   bool is_over(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate);
 
+  // What a worker does for a connection, for a session whatever it stands behind.
+  void send(net::ConnectionId connection, const net::FrameRef& frame);
+  void close(net::ConnectionId connection, ws::CloseCode code);
+  void cut(net::ConnectionId connection);
+  void resume_reading(net::ConnectionId connection);
+
   // The tenant's record is another one from now on, with what follows from that for this worker's share of it.
   void change(const std::shared_ptr<LiveTenant>& tenant, const RecordChange& change);
 
@@ -133,6 +153,8 @@ class Shard final : public net::MessageHandler {
 
   Node& node() { return node_; }
   net::Worker& worker() { return worker_; }
+  LongPolls& long_polls() { return long_polls_; }
+  std::uint64_t take_serial() { return next_serial_++; }
   channels::TopicTable& topics() { return topics_; }
   ShardCounters& counters() { return counters_; }
   const ShardCounters& counters() const { return counters_; }
@@ -145,6 +167,8 @@ class Shard final : public net::MessageHandler {
   // Whether a line of that code is to be written now, for those whose fields take work; then write_log() it.
   bool may_log(LogLevel level, std::string_view code);
   void write_log(LogLevel level, const LogFields& fields, std::string_view message);
+  // After sessions have acted or ended.
+  void update_gauges();
 
  private:
   struct LateResponse;
@@ -153,15 +177,18 @@ class Shard final : public net::MessageHandler {
   struct DisconnectMail;
 
   Session* find(net::ConnectionId connection);
+  // All sessions have a place, and keep it or move up while others come.
+  std::size_t places() const { return sessions_.size() + long_polls_.slots(); }
+  Session* session_at(std::size_t place);  // null: there is none
   // Those of the sessions from `begin` on that were opened before `serial`. Goes on in another turn if there are many.
   void disconnect(const std::shared_ptr<LiveTenant>& tenant, std::uint64_t serial, std::size_t begin);
   void restart(const LiveTenant& tenant, const RateKind& rate);
   void wake(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate);
   void tick(RateTick& tick);
   void note_whether_over(RateTick& tick);
+  void count_undelivered(Undeliverable why);
   void end_channels(const std::string& topic, const std::vector<SocketId>& sockets);
   void sweep();
-  void update_gauges();
 
   Node& node_;
   net::Worker& worker_;
@@ -174,6 +201,7 @@ class Shard final : public net::MessageHandler {
   ws::Deflater deflater_;
   std::uint64_t next_serial_ = 0;
   std::vector<std::unique_ptr<Session>> sessions_;  // by connection slot
+  LongPolls long_polls_;
   std::list<LateResponse> late_responses_;
   std::list<RateTick> rate_ticks_;  // of the meters that this worker sums up
   Deadline sweep_due_;

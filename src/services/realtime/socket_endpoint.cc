@@ -61,13 +61,6 @@ HandshakeRefusal refusal_of(const TokenFault& fault, const std::string& tenant) 
   return refusal;
 }
 
-void log_refusal(Shard& shard, const http::Request& request, const HandshakeRefusal& refusal) {
-  const std::string client = request.client.text();
-  shard.log(refusal.level,
-            {.tenant = refusal.tenant, .error_code = refusal.code, .request_id = request.id, .client = client},
-            refusal.log_text);
-}
-
 }  // namespace
 
 Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants,
@@ -75,6 +68,19 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
   using When = HandshakeRefusal::When;
   const auto refuse = [](HandshakeRefusal refusal) { return tl::make_unexpected(std::move(refusal)); };
   if (request.method != "GET") return refuse({.response = {.status = 400}, .when = When::kNow});
+  auto start = check_client(request, tenants, host);
+  if (!start) return start;
+  if (const auto ok = ws::check_upgrade(request); !ok) {
+    return refuse({.response = http::Response::text(400, ok.error().message), .when = When::kNow});
+  }
+  if (host.compression == OffersCompression::kYes) start->form.deflate = ws::negotiate_deflate(request);
+  return start;
+}
+
+Result<SessionStart, HandshakeRefusal> check_client(const http::Request& request, LiveTenants& tenants,
+                                                    const HandshakeHost& host) {
+  using When = HandshakeRefusal::When;
+  const auto refuse = [](HandshakeRefusal refusal) { return tl::make_unexpected(std::move(refusal)); };
   const Parameters parameters = read_parameters(request.query());
   const auto version = phoenix::parse_version(parameters.vsn);
   if (!version) return refuse({.response = {.status = 403}, .when = When::kNow});
@@ -117,30 +123,35 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
                    .log_text = "Too many joins per second",
                    .tenant = record.external_id});
   }
-  if (const auto ok = ws::check_upgrade(request); !ok) {
-    return refuse({.response = http::Response::text(400, ok.error().message), .when = When::kNow});
-  }
-  SessionStart start{.form = {*version, {}}, .tenant = tenant, .token = *token, .log_level = parameters.log_level};
-  if (host.compression == OffersCompression::kYes) start.form.deflate = ws::negotiate_deflate(request);
-  return start;
+  return SessionStart{.form = {*version, {}}, .tenant = tenant, .token = *token, .log_level = parameters.log_level};
+}
+
+HandshakeHost handshake_host(Shard& shard) {
+  return {.worker = shard.worker().index(),
+          .verify = [&shard](const TenantRecord& tenant, std::string_view text) { return shard.verify(tenant, text); },
+          .joins_are_over_limit =
+              [&shard](const std::shared_ptr<LiveTenant>& tenant) { return shard.is_over(tenant, kJoinRate); },
+          .compression = shard.node().config.compression ? OffersCompression::kYes : OffersCompression::kNo};
+}
+
+void log_refusal(Shard& shard, const http::Request& request, const HandshakeRefusal& refusal) {
+  if (refusal.code.empty()) return;
+  const std::string client = request.client.text();
+  shard.log(refusal.level,
+            {.tenant = refusal.tenant, .error_code = refusal.code, .request_id = request.id, .client = client},
+            refusal.log_text);
 }
 
 void SocketEndpoint::on_request(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
   Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
-  const HandshakeHost host{
-      .worker = worker.index(),
-      .verify = [&shard](const TenantRecord& tenant, std::string_view text) { return shard.verify(tenant, text); },
-      .joins_are_over_limit =
-          [&shard](const std::shared_ptr<LiveTenant>& tenant) { return shard.is_over(tenant, kJoinRate); },
-      .compression = node_.config.compression ? OffersCompression::kYes : OffersCompression::kNo};
-  auto start = check_handshake(request, node_.tenants, host);
+  auto start = check_handshake(request, node_.tenants, handshake_host(shard));
   if (start) {
     const std::string response = ws::make_upgrade_response(request, start->form.deflate);
     return shard.open(connection, response, std::move(*start));
   }
 
   HandshakeRefusal& refusal = start.error();
-  if (!refusal.code.empty()) log_refusal(shard, request, refusal);
+  log_refusal(shard, request, refusal);
   if (refusal.when == HandshakeRefusal::When::kNow) {
     worker.respond(connection, refusal.response);
   } else {

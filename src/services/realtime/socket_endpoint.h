@@ -35,9 +35,15 @@ struct HandshakeHost {
   OffersCompression compression = OffersCompression::kNo;
 };
 
-// Reads no clock and sends nothing.
+// They read no clock and send nothing. check_client: those that are not about the WebSocket; whoever passes may have a
+// session.
+Result<SessionStart, HandshakeRefusal> check_client(const http::Request& request, LiveTenants& tenants,
+                                                    const HandshakeHost& host);
 Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& request, LiveTenants& tenants,
                                                        const HandshakeHost& host);
+
+HandshakeHost handshake_host(Shard& shard);  // valid as long as the shard
+void log_refusal(Shard& shard, const http::Request& request, const HandshakeRefusal& refusal);
 
 class SocketEndpoint {
  public:

@@ -84,6 +84,18 @@ TEST_CASE("each fault of a token has its status and body") {
   CHECK(f.check("/s?apikey=bad").error().response.status == 500);
 }
 
+TEST_CASE("a client that needs no upgrade passes the other checks, and only those") {
+  Fixture f;
+  http::Request request{.method = "GET", .target = "/s?apikey=good&vsn=2.0.0", .headers = {{"host", "acme"}}};
+  LiveTenants tenants([&f](std::string_view) { return std::make_shared<const TenantRecord>(f.record); }, "", 1);
+  const auto start = check_client(request, tenants, f.the_host());
+  REQUIRE(start);
+  CHECK(start->form.version == phoenix::Version::kV2);
+  CHECK(check_handshake(request, tenants, f.the_host()).error().response.status == 400);
+  request.target = "/s?vsn=2.0.0";
+  CHECK(check_client(request, tenants, f.the_host()).error().response.body == R"({"error":"API key is missing"})");
+}
+
 TEST_CASE("what is no upgrade is refused at once, behind all other checks") {
   Fixture f;
   const auto result = f.check("/s?apikey=good", {}, "");

@@ -1,0 +1,37 @@
+// What a long-poll session has to tell its client when it asks next.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <string>
+
+#include "io/net/frame_ref.h"
+
+namespace rt::realtime {
+
+class PollQueue {  // used on one worker's thread
+ public:
+  // `all_bytes` is the sum of all queues of the worker and outlives them.
+  explicit PollQueue(std::size_t& all_bytes) : all_bytes_(all_bytes) {}
+  ~PollQueue() { all_bytes_ -= bytes_; }
+  PollQueue(const PollQueue&) = delete;
+  PollQueue& operator=(const PollQueue&) = delete;
+
+  // A whole frame of text. A shared one counts in full for each queue that holds it.
+  void push(net::FrameRef frame);
+  bool is_empty() const { return frames_.empty(); }
+  std::size_t bytes() const { return bytes_; }
+
+  // Takes the oldest frames, at least one and about `bytes_max` at most: their texts as a JSON array of strings. They
+  // are gone, whether or not they arrive.
+  std::string take(std::size_t bytes_max);
+  // Returns how many there were.
+  std::size_t discard();
+
+ private:
+  std::size_t& all_bytes_;
+  std::size_t bytes_ = 0;
+  std::deque<net::FrameRef> frames_;
+};
+
+}  // namespace rt::realtime
