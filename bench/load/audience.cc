@@ -58,10 +58,12 @@ Result<void> run_rounds(ClientLoop& loop, Audience& audience, const Traffic& tra
 }  // namespace
 
 Result<std::unique_ptr<ServerAudience>> ServerAudience::gather(const Bench& bench, const ServerConfig& config,
-                                                               const Traffic& traffic, std::string_view more_headers) {
+                                                               const Traffic& traffic, std::string_view more_headers,
+                                                               Wire wire) {
   auto server = ServerProcess::start(config);
   if (!server) return tl::make_unexpected(server.error());
-  std::unique_ptr<ServerAudience> audience(new ServerAudience(bench.loop, std::move(*server), traffic, more_headers));
+  std::unique_ptr<ServerAudience> audience(
+      new ServerAudience(bench.loop, std::move(*server), traffic, more_headers, wire));
   if (const auto joined = audience->join(traffic); !joined) return tl::make_unexpected(joined.error());
   if (const auto warm = warm_up(bench.loop, *audience, traffic); !warm) return fail(warm.error(), "warming up");
 
@@ -72,10 +74,11 @@ Result<std::unique_ptr<ServerAudience>> ServerAudience::gather(const Bench& benc
 }
 
 ServerAudience::ServerAudience(ClientLoop& loop, std::unique_ptr<ServerProcess> server, const Traffic& traffic,
-                               std::string_view more_headers)
+                               std::string_view more_headers, Wire wire)
     : server_(std::move(server)),
       meter_(traffic.subscribers()),
-      subscribers_(loop, server_->port(), server_->handshake(more_headers)),
+      subscribers_(loop, wire == Wire::kTls ? server_->tls_port() : server_->port(), server_->handshake(more_headers),
+                   wire),
       publishers_(loop, server_->port(), server_->handshake()),
       round_(round_of_frames(traffic)) {}
 

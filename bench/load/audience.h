@@ -44,7 +44,8 @@ class ServerAudience final : public Audience {
  public:
   // Everybody has joined and is warmed up. `more_headers` go into the handshakes.
   static Result<std::unique_ptr<ServerAudience>> gather(const Bench& bench, const ServerConfig& config,
-                                                        const Traffic& traffic, std::string_view more_headers = {});
+                                                        const Traffic& traffic, std::string_view more_headers = {},
+                                                        Wire wire = Wire::kPlain);
 
   const ServerProcess& server() const { return *server_; }
   bool has_deflate() { return subscribers_[0].has_deflate(); }
@@ -54,7 +55,7 @@ class ServerAudience final : public Audience {
 
  private:
   ServerAudience(ClientLoop& loop, std::unique_ptr<ServerProcess> server, const Traffic& traffic,
-                 std::string_view more_headers);
+                 std::string_view more_headers, Wire wire);
   Result<void> join(const Traffic& traffic);
 
   const std::unique_ptr<ServerProcess> server_;

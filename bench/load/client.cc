@@ -55,16 +55,16 @@ void ClientEvents::on_closed(Client& client, std::string_view why) {
 }
 
 Result<std::unique_ptr<Client>> Client::connect(ClientLoop& loop, std::uint16_t port, std::string_view handshake,
-                                                std::size_t id, ClientEvents& events) {
+                                                std::size_t id, ClientEvents& events, Wire wire) {
   const auto fd = connecting_socket(port);
   if (!fd) return tl::make_unexpected(fd.error());
-  std::unique_ptr<Client> client(new Client(loop, *fd, handshake, id, events));
+  std::unique_ptr<Client> client(new Client(loop, *fd, handshake, id, events, wire));
   loop.watch(*client, ClientLoop::Interest::kReadAndWrite);
   return client;
 }
 
-Client::Client(ClientLoop& loop, int fd, std::string_view handshake, std::size_t id, ClientEvents& events)
-    : loop_(loop), events_(&events), handshake_(handshake), id_(id), fd_(fd) {}
+Client::Client(ClientLoop& loop, int fd, std::string_view handshake, std::size_t id, ClientEvents& events, Wire wire)
+    : loop_(loop), events_(&events), handshake_(handshake), id_(id), fd_(fd), wire_(wire) {}
 
 Client::~Client() { close(); }
 
@@ -82,10 +82,10 @@ void Client::send_bytes(std::string_view bytes) {
 }
 
 void Client::flush() {
-  const ssize_t sent = ::send(fd_, unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
+  const ssize_t sent = tls_ ? tls_->send(unsent_) : ::send(fd_, unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
   if (sent < 0 && errno != EAGAIN) return lose(std::string("send: ") + std::strerror(errno));
   unsent_.erase(0, static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
-  if (!unsent_.empty()) loop_.change(*this, ClientLoop::Interest::kReadAndWrite);
+  if (!unsent_.empty() && !tls_) loop_.change(*this, ClientLoop::Interest::kReadAndWrite);
 }
 
 void Client::stop_reading() { loop_.change(*this, ClientLoop::Interest::kNothing); }
@@ -113,6 +113,7 @@ void Client::on_connected() {
   socklen_t size = sizeof(error);
   getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
   if (error != 0) return lose(std::string("connect: ") + std::strerror(error));
+  if (wire_ == Wire::kTls) tls_ = std::make_unique<ClientTls>(fd_);
   if (!handshake_.empty()) {
     state_ = State::kShakingHands;
     return send_bytes(handshake_);
@@ -138,7 +139,9 @@ ssize_t Client::receive(std::span<char> buffer, ReceivedAt& at) {
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof(control);
-  const ssize_t count = stamps_arrivals_ ? recvmsg(fd_, &message, 0) : recv(fd_, buffer.data(), buffer.size(), 0);
+  const ssize_t count = tls_               ? tls_->receive(buffer)
+                        : stamps_arrivals_ ? recvmsg(fd_, &message, 0)
+                                           : recv(fd_, buffer.data(), buffer.size(), 0);
   at.received = std::chrono::steady_clock::now();
   at.arrived = std::chrono::system_clock::now();  // the kernel begins to stamp a moment after it was asked to
   if (count <= 0 || !stamps_arrivals_) return count;
@@ -156,8 +159,12 @@ void Client::on_readable(std::span<char> buffer) {
   if (state_ == State::kClosed) return;
   ReceivedAt at;
   const ssize_t count = receive(buffer, at);
-  if (count < 0 && errno == EAGAIN) return;
-  if (count < 0) return lose(std::string("recv: ") + std::strerror(errno));
+  const int error = errno;
+  // What it had to say may have waited for the server's part of the handshake.
+  if (tls_ && !unsent_.empty()) flush();
+  if (state_ == State::kClosed) return;
+  if (count < 0 && error == EAGAIN) return;
+  if (count < 0) return lose(std::string("recv: ") + std::strerror(error));
   if (count == 0) return lose("the server ended it");
 
   std::string_view in(buffer.data(), static_cast<std::size_t>(count));

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "load/client_loop.h"
+#include "load/client_tls.h"
 #include "protocol/websocket/frame.h"
 
 namespace rt::load {
@@ -44,7 +45,7 @@ class Client {
   // `id` is for the owner to know it by. Without a handshake the client is open as soon as it is connected, for peers
   // that send frames right away. The handshake must outlive the opening; loop and events the client.
   static Result<std::unique_ptr<Client>> connect(ClientLoop& loop, std::uint16_t port, std::string_view handshake,
-                                                 std::size_t id, ClientEvents& events);
+                                                 std::size_t id, ClientEvents& events, Wire wire = Wire::kPlain);
 
   ~Client();
   Client(const Client&) = delete;
@@ -72,7 +73,7 @@ class Client {
 
   enum class State : std::uint8_t { kConnecting, kShakingHands, kOpen, kClosed };
 
-  Client(ClientLoop& loop, int fd, std::string_view handshake, std::size_t id, ClientEvents& events);
+  Client(ClientLoop& loop, int fd, std::string_view handshake, std::size_t id, ClientEvents& events, Wire wire);
 
   void on_writable();
   void on_readable(std::span<char> buffer);
@@ -95,6 +96,8 @@ class Client {
   std::string held_;    // an incomplete frame or answer
   std::string unsent_;  // what the kernel did not take
   int fd_;
+  const Wire wire_;
+  std::unique_ptr<ClientTls> tls_;
   State state_ = State::kConnecting;
   bool has_deflate_ = false;
   bool stamps_arrivals_ = false;

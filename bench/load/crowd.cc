@@ -15,8 +15,8 @@ std::string join_message(const std::string& ref, const std::string& topic) {
 
 }  // namespace
 
-Crowd::Crowd(ClientLoop& loop, std::uint16_t port, std::string handshake)
-    : loop_(loop), port_(port), handshake_(std::move(handshake)) {}
+Crowd::Crowd(ClientLoop& loop, std::uint16_t port, std::string handshake, Wire wire)
+    : loop_(loop), port_(port), handshake_(std::move(handshake)), wire_(wire) {}
 
 Result<void> Crowd::add(std::size_t count, const std::function<Topics(std::size_t)>& topics_of) {
   topics_of_ = topics_of;
@@ -50,7 +50,7 @@ void Crowd::on_frame(Client& client, const Frame& frame) {
 
 void Crowd::connect_more() {
   while (members_.size() < wanted_ && members_.size() - joined_ < kOpeningMax) {
-    auto client = Client::connect(loop_, port_, handshake_, members_.size(), *this);
+    auto client = Client::connect(loop_, port_, handshake_, members_.size(), *this, wire_);
     if (!client) return loop_.fail_with(client.error().message);
     members_.push_back({.client = std::move(*client)});
   }

@@ -18,7 +18,7 @@ class Crowd final : public ClientEvents {
  public:
   using Topics = std::vector<std::string>;  // of one client; the join_ref of the n-th is n, from 1
 
-  Crowd(ClientLoop& loop, std::uint16_t port, std::string handshake);
+  Crowd(ClientLoop& loop, std::uint16_t port, std::string handshake, Wire wire = Wire::kPlain);
 
   // Returns when so many more clients have joined all their topics. `topics_of` gets the number of the client, which
   // counts on from those that are there.
@@ -44,6 +44,7 @@ class Crowd final : public ClientEvents {
   ClientLoop& loop_;
   const std::uint16_t port_;
   const std::string handshake_;
+  const Wire wire_;
   std::function<Topics(std::size_t)> topics_of_;
   std::vector<Member> members_;
   std::size_t wanted_ = 0;

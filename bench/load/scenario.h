@@ -27,5 +27,6 @@ Result<void> workers(const Bench& bench);
 Result<void> rest(const Bench& bench);
 Result<void> hostile(const Bench& bench);
 Result<void> neighbours(const Bench& bench);
+Result<void> tls(const Bench& bench);
 
 }  // namespace rt::load

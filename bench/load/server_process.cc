@@ -107,7 +107,9 @@ Result<void> ServerProcess::spawn(const ServerConfig& config) {
 
 Result<void> ServerProcess::wait_until_ready() {
   for (const auto start = Clock::now();; std::this_thread::sleep_for(kPollInterval)) {
-    if (std::ifstream(directory_ / "ready") >> port_) {
+    std::ifstream ready(directory_ / "ready");
+    if (ready >> port_) {
+      ready >> tls_port_;
       time_to_ready_ = Clock::now() - start;
       return {};
     }

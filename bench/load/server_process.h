@@ -44,6 +44,7 @@ class ServerProcess {
 
   pid_t pid() const { return child_->pid(); }
   std::uint16_t port() const { return port_; }
+  std::uint16_t tls_port() const { return tls_port_; }  // 0: it has none
   std::chrono::nanoseconds time_to_ready() const { return time_to_ready_; }
   std::string log() const;  // stdout and stderr so far
 
@@ -60,6 +61,7 @@ class ServerProcess {
   std::filesystem::path directory_;
   std::unique_ptr<Child> child_;
   std::uint16_t port_ = 0;
+  std::uint16_t tls_port_ = 0;
   std::chrono::nanoseconds time_to_ready_{0};
 };
 

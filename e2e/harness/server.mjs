@@ -127,7 +127,7 @@ class Server {
     await rm(readyFile, { force: true });
     this.spawn(['serve', '--ready-file', readyFile, ...args]);
     try {
-      this.port = await until(() => this.portFrom(readyFile), 'the ready file', START_TIMEOUT_MS);
+      [this.port, this.tlsPort] = await until(() => this.portsFrom(readyFile), 'the ready file', START_TIMEOUT_MS);
     } catch (error) {
       await this.stop({ signal: 'SIGKILL' });
       throw new Error(`the server did not start: ${error.message}\n${this.log}`);
@@ -156,9 +156,11 @@ class Server {
     });
   }
 
-  async portFrom(readyFile) {
+  // The port, and that of TLS where there is one.
+  async portsFrom(readyFile) {
     if (this.ended) throw new Error('the process ended');
-    return Number(await readFile(readyFile, 'utf8').catch(() => 0));
+    const text = await readFile(readyFile, 'utf8').catch(() => '');
+    return text && text.trim().split('\n').map(Number);
   }
 
   token(claims = {}, { secret = this.secret, ...options } = {}) {

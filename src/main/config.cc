@@ -57,7 +57,17 @@ std::optional<Given> given_text(const Setting& setting, const Flags& flags, cons
 }
 
 // The checks that need more than one setting, or how one was given.
+void check_tls(const Config& config, std::vector<std::string>& errors) {
+  const bool has_files = !config.tls_cert_file.empty() && !config.tls_key_file.empty();
+  const bool has_any_file = !config.tls_cert_file.empty() || !config.tls_key_file.empty();
+  if (config.tls_port && !has_files)
+    errors.push_back("TLS_PORT is set: TLS_CERT_FILE and TLS_KEY_FILE have to name a certificate and its key");
+  if (!config.tls_port && has_any_file)
+    errors.push_back("TLS_CERT_FILE or TLS_KEY_FILE is set and TLS_PORT is not: give the port that is to speak TLS");
+}
+
 void cross_check(const Config& config, std::vector<std::string>& errors) {
+  check_tls(config, errors);
   if (config.drain_delay > config.drain_timeout) {
     errors.push_back("env DRAIN_DELAY_MS (" + std::to_string(config.drain_delay.count()) +
                      ") is longer than DRAIN_TIMEOUT_MS (" + std::to_string(config.drain_timeout.count()) +

@@ -34,7 +34,11 @@ struct Config {
   std::string listen_address;  // empty: every address of the family
   std::uint16_t port = 4000;   // 0: a free one
   IpVersion ip_version = IpVersion::kAny;
-  std::string ready_file;  // receives the port once the server answers
+  std::string ready_file;  // receives the port, and on a second line that of TLS, once the server answers
+  std::optional<std::uint16_t> tls_port;  // nullopt: no TLS; 0: a free one
+  std::string tls_listen_address;         // empty: as listen_address
+  std::string tls_cert_file;
+  std::string tls_key_file;
   std::int64_t connections_max = 16384;
   std::size_t header_value_bytes_max = 4096;
   std::string request_id_baggage_key = "request-id";

@@ -364,6 +364,13 @@ TEST_CASE("what contradicts itself is refused") {
   CHECK(error_of({{"RLIMIT_NOFILE", ""}}) == "");
 }
 
+TEST_CASE("a TLS port needs a certificate and its key, and they need the port") {
+  CHECK(contains(error_of({{"TLS_PORT", "443"}, {"TLS_CERT_FILE", "c"}}), "TLS_PORT is set: TLS_CERT_FILE and"));
+  CHECK(contains(error_of({{"TLS_KEY_FILE", "k"}}), "TLS_PORT is not: give the port"));
+  CHECK(contains(error_of({{"TLS_LISTEN_ADDRESS", "everywhere"}}), "env TLS_LISTEN_ADDRESS expected an IP address"));
+  CHECK(error_of({{"TLS_PORT", "443"}, {"TLS_CERT_FILE", "c"}, {"TLS_KEY_FILE", "k"}}) == "");
+}
+
 TEST_CASE("the help lists every setting with its default, and asks for nothing else to be right") {
   const auto parsed = parse({{"PORT", "x"}}, {"--help"});
   REQUIRE(parsed);

@@ -57,15 +57,26 @@ void write_connections(Exposition& out, const NodeParts& node) {
   out.metric("phoenix_connections_active", MetricType::kGauge, "Connections that count against the limit.");
   out.sample(open);
   out.metric("realtime_accepted_total", MetricType::kCounter, "Connections accepted.");
-  out.sample(static_cast<std::int64_t>(node.listener->accepted()));
+  const net::Listener* tls = node.tls_port != nullptr ? &node.tls_port->listener() : nullptr;
+  out.sample(static_cast<std::int64_t>(node.listener->accepted() + (tls != nullptr ? tls->accepted() : 0)));
   out.metric("realtime_accept_failures_total", MetricType::kCounter,
              "Connections that could not be accepted, e.g. for want of descriptors.");
-  out.sample(static_cast<std::int64_t>(node.listener->failures()));
+  out.sample(static_cast<std::int64_t>(node.listener->failures() + (tls != nullptr ? tls->failures() : 0)));
   out.metric("phoenix_connections_max", MetricType::kGauge, "Most connections that may be open.");
   out.sample(node.connections_max);
   out.metric("realtime_control_store_up", MetricType::kGauge,
              "1 while the control store can be used; without it tenants are served as they were known.");
   out.sample(node.store_is_usable() ? 1 : 0);
+}
+
+void write_tls(Exposition& out, const NodeParts& node, const Writer& writer) {
+  if (node.tls_port == nullptr) return;
+  out.metric("realtime_tls_handshakes_total", MetricType::kCounter, "TLS handshakes, by how they ended.");
+  out.sample(writer.sum(&net::WorkerCounters::tls_handshakes), {{"result", "ok"}});
+  out.sample(writer.sum(&net::WorkerCounters::tls_failures), {{"result", "error"}});
+  out.metric("realtime_tls_certificate_expires_timestamp_seconds", MetricType::kGauge,
+             "When the TLS certificate ends, in Unix time.");
+  out.sample(node.tls_port->certificate_expires_at());
 }
 
 // The labels are those that dashboards of the reference server ask for.
@@ -179,6 +190,7 @@ std::string scrape_node(const NodeParts& node) {
   Exposition out(global_labels(node));
   Writer writer(out, node);
   write_connections(out, node);
+  write_tls(out, node, writer);
   writer.counter("realtime_channel_global_input_bytes", "Bytes read from sockets.", &WorkerCounters::bytes_in);
   writer.counter("realtime_channel_global_output_bytes", "Bytes written to sockets.", &WorkerCounters::bytes_out);
   writer.counter("realtime_channel_global_events", "Broadcasts taken from clients and each of their deliveries.",

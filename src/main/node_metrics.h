@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "io/net/listener.h"
 #include "io/net/worker.h"
+#include "main/tls_port.h"
 #include "services/realtime/shard.h"
 
 namespace rt::app {
@@ -16,6 +17,7 @@ struct NodeParts {
   std::vector<const realtime::Shard*> shards;  // by worker
   realtime::LiveTenants* tenants = nullptr;
   const net::Listener* listener = nullptr;
+  const TlsPort* tls_port = nullptr;  // null: there is none
   std::int64_t connections_max = 0;
   std::string node_name;  // `realtime@127.0.0.1`
   std::string region;     // empty: `nil`

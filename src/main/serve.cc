@@ -26,6 +26,7 @@
 #include "main/node_metrics.h"
 #include "main/routes.h"
 #include "main/secrets.h"
+#include "main/tls_port.h"
 #include "protocol/json/value.h"
 #include "services/realtime/shard.h"
 #include "services/tenancy/directory.h"
@@ -209,10 +210,32 @@ net::Family family(IpVersion version) {
   return net::Family::kAny;
 }
 
+net::ListenerConfig listener_config(const Config& config) {
+  return {.address = config.listen_address,
+          .port = config.port,
+          .family = family(config.ip_version),
+          .connections_max = config.connections_max};
+}
+
+// Null where none is asked for.
+Result<std::unique_ptr<TlsPort>> open_tls_port(const Config& config, asio::io_context& io,
+                                               const std::vector<net::Worker*>& workers, Log& log) {
+  if (!config.tls_port) return nullptr;
+  net::ListenerConfig listener = listener_config(config);
+  listener.port = *config.tls_port;
+  if (!config.tls_listen_address.empty()) listener.address = config.tls_listen_address;
+  auto port = TlsPort::open(listener, {config.tls_cert_file, config.tls_key_file}, io, workers, log);
+  if (!port) return fail(port.error(), "opening the TLS port");
+  return port;
+}
+
 // Whoever waits for the file sees it only when it is whole.
-Result<void> write_ready_file(const std::string& path, std::uint16_t port) {
+Result<void> write_ready_file(const std::string& path, const net::Listener& plain, const TlsPort* tls) {
   const std::string temporary = path + ".tmp";
-  std::ofstream(temporary) << port << '\n';
+  std::ofstream out(temporary);
+  out << plain.port() << '\n';
+  if (tls != nullptr) out << tls->listener().port() << '\n';
+  out.close();
   if (std::rename(temporary.c_str(), path.c_str()) != 0) return fail("cannot write the ready file " + path);
   return {};
 }
@@ -246,11 +269,13 @@ void apply(realtime::Node& node, std::string_view external_id, const realtime::R
 // From the first signal to the end of the process.
 class Lifecycle {
  public:
-  Lifecycle(const Config& config, asio::io_context& io, net::Listener& listener, realtime::Node& node,
-            std::vector<Lane>& lanes)
+  // `tls_port` may be null.
+  Lifecycle(const Config& config, asio::io_context& io, net::Listener& listener, TlsPort* tls_port,
+            realtime::Node& node, std::vector<Lane>& lanes)
       : config_(config),
         io_(io),
         listener_(listener),
+        tls_port_(tls_port),
         node_(node),
         lanes_(lanes),
         signals_(io, SIGTERM, SIGINT, SIGHUP),
@@ -273,10 +298,15 @@ class Lifecycle {
   }
 
   void on_signal(int number) {
-    if (number == SIGHUP) return node_.log.reopen();
+    if (number == SIGHUP) return reload();
     if (!node_.draining.load()) return begin_drain();
     node_.log.warning("a second signal: stopping now");
     io_.stop();
+  }
+
+  void reload() {
+    node_.log.reopen();
+    if (tls_port_ != nullptr) tls_port_->reload();
   }
 
   void begin_drain() {
@@ -288,6 +318,7 @@ class Lifecycle {
     timer_.async_wait([this](const boost::system::error_code& error) {
       if (error) return;
       listener_.close();
+      if (tls_port_ != nullptr) tls_port_->listener().close();
       for (Lane& lane : lanes_) on_worker(lane, [&lane] { lane.worker->refuse_new_requests(); });
       close_batch();
       poll_for_end();
@@ -318,6 +349,7 @@ class Lifecycle {
   const Config& config_;
   asio::io_context& io_;
   net::Listener& listener_;
+  TlsPort* tls_port_;
   realtime::Node& node_;
   std::vector<Lane>& lanes_;
   asio::signal_set signals_;
@@ -403,13 +435,12 @@ int serve(Config config) {
   }
 
   asio::io_context io{1};
-  auto listener = net::Listener::open({.address = config.listen_address,
-                                       .port = config.port,
-                                       .family = family(config.ip_version),
-                                       .connections_max = config.connections_max},
-                                      io, all_workers);
+  auto listener = net::Listener::open(listener_config(config), io, all_workers);
   if (!listener) return failed(listener.error());
+  auto tls_port = open_tls_port(config, io, all_workers, **log);
+  if (!tls_port) return failed(tls_port.error());
   parts.listener = listener->get();
+  parts.tls_port = tls_port->get();
   for (Lane& lane : lanes) {
     lane.thread = std::thread([&lane] {
       pthread_setname_np(pthread_self(), ("worker-" + std::to_string(lane.worker->index())).c_str());
@@ -427,11 +458,14 @@ int serve(Config config) {
   });
   int exit_code = 0;
   {
-    Lifecycle lifecycle(config, io, **listener, node, lanes);
-    (*log)->info("listening on port " + std::to_string((*listener)->port()) + ", " + std::to_string(workers) +
-                 " workers, " + std::to_string(directory.size()) + " tenants, sending with " + send_method);
+    Lifecycle lifecycle(config, io, **listener, tls_port->get(), node, lanes);
+    const std::string with_tls =
+        *tls_port ? ", with TLS on port " + std::to_string((*tls_port)->listener().port()) : std::string();
+    (*log)->info("listening on port " + std::to_string((*listener)->port()) + with_tls + ", " +
+                 std::to_string(workers) + " workers, " + std::to_string(directory.size()) + " tenants, sending with " +
+                 send_method);
     if (!config.ready_file.empty()) {
-      if (const auto ok = write_ready_file(config.ready_file, (*listener)->port()); !ok) {
+      if (const auto ok = write_ready_file(config.ready_file, **listener, tls_port->get()); !ok) {
         exit_code = failed(ok.error());
         io.stop();
       }
@@ -439,6 +473,7 @@ int serve(Config config) {
     io.run();
   }
   (*listener)->close();
+  if (*tls_port) (*tls_port)->listener().close();
   (*registry)->stop();
   jobs.stop();
   for (Lane& lane : lanes) lane.worker->stop();

@@ -22,17 +22,26 @@ Target ip_version() {
           [](const Config&) { return std::string(); }};
 }
 
-Target listen_address() {
-  Target target = text(&Config::listen_address);
-  target.parse = [](Config& config, const Given& given) -> Result<void> {
+Target listen_address(std::string Config::* member) {
+  Target target = text(member);
+  target.parse = [=](Config& config, const Given& given) -> Result<void> {
     if (!given.text.empty() && address_family(given.text) == IpVersion::kAny) {
       return fail(given.source + " expected an IP address, got \"" + given.text +
                   "\": use for example 127.0.0.1 or ::1");
     }
-    config.listen_address = given.text;
+    config.*member = given.text;
     return {};
   };
   return target;
+}
+
+Target tls_port() {
+  return {[](Config& config, const Given& given) -> Result<void> {
+            return parse_integer(given, {0, 65535}).map([&](std::int64_t port) {
+              config.tls_port = static_cast<std::uint16_t>(port);
+            });
+          },
+          [](const Config&) { return std::string(); }};
 }
 
 Target non_empty(std::string Config::* member) {
@@ -205,10 +214,19 @@ constexpr auto kLogFile = [](auto& config) -> auto& { return config.log.file; };
 
 std::vector<Setting> listener_settings() {
   return {
-      {"LISTEN_ADDRESS", "--listen", listen_address(), "IP address to listen on; unset: every address"},
+      {"LISTEN_ADDRESS", "--listen", listen_address(&Config::listen_address),
+       "IP address to listen on; unset: every address"},
       {"PORT", "--port", number(&Config::port, {0, 65535}), "port to listen on; 0: a free one, see --ready-file"},
       {"REALTIME_IP_VERSION", "", ip_version(), "ipv4 or ipv6; unset: both, where the machine has IPv6"},
-      {"", "--ready-file", text(&Config::ready_file), "file that receives the port once the server answers"},
+      {"TLS_PORT", "--tls-port", tls_port(), "port that speaks TLS (https, wss) beside the plain one; unset: none"},
+      {"TLS_LISTEN_ADDRESS", "--tls-listen", listen_address(&Config::tls_listen_address),
+       "IP address of that port; unset: as LISTEN_ADDRESS"},
+      {"TLS_CERT_FILE", "--tls-cert", text(&Config::tls_cert_file),
+       "PEM file with the certificate and those between it and its root; SIGHUP reads it again"},
+      {"TLS_KEY_FILE", "--tls-key", text(&Config::tls_key_file),
+       "PEM file with its private key; SIGHUP reads it again"},
+      {"", "--ready-file", text(&Config::ready_file),
+       "file that receives the port, and on a second line that of TLS, once the server answers"},
       {"MAX_CONNECTIONS", "", number(&Config::connections_max, {1, 10'000'000}),
        "open connections; more wait to be accepted. Also the most long-poll sessions"},
       {"MAX_HEADER_LENGTH", "", number(&Config::header_value_bytes_max, {1, 65536}), "bytes of one HTTP header value"},

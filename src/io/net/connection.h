@@ -12,6 +12,7 @@
 
 #include "base/timing_wheel.h"
 #include "io/net/send_queue.h"
+#include "io/net/tls.h"
 #include "io/net/worker.h"
 
 namespace rt::net {
@@ -94,13 +95,16 @@ struct Connection {
   ws::Reader reader;
   SendQueue queue;
   std::unique_ptr<HttpPart> http;
+  std::unique_ptr<TlsSession> tls;  // null: its bytes are what they are
   std::unique_ptr<Unread> unread;
-  std::size_t held_bytes = 0;  // reader and unread, as last added to the worker's sum
+  std::size_t held_bytes = 0;  // reader, unread and TLS, as last added to the worker's sum
   Time last_received;
   std::optional<Time> blocked_since;  // the kernel has taken nothing since
   Deadline deadline;
 
   int fd() { return descriptor.native_handle(); }
+  bool has_output() const { return !queue.empty() || (tls && !tls->unsent().empty()); }
+  std::size_t output_bytes() const { return queue.bytes() + (tls ? tls->unsent().size() : 0); }
 };
 
 }  // namespace rt::net

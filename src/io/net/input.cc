@@ -46,21 +46,32 @@ void Worker::Impl::on_readable(ConnectionId id, bool failed) {
 }
 
 void Worker::Impl::read(Connection& c) {
-  const ssize_t got = recv(c.fd(), scratch.data(), kReadBytesPerTurn, MSG_DONTWAIT);
+  const bool is_encrypted = c.tls && c.phase != Phase::kLingering;
+  const std::size_t room = is_encrypted ? kTlsReadBytesPerTurn : kReadBytesPerTurn;
+  const ssize_t got = recv(c.fd(), scratch.data(), room, MSG_DONTWAIT);
   if (got < 0) {
     if (errno == EAGAIN || errno == EINTR) return arm_read(c);
     return drop(c);
   }
-  if (got == 0) {
-    // A client may end its side behind its last request and still wait for the answer.
-    if (c.phase != Phase::kHttp || c.queue.empty()) return drop(c);
-    c.linger_after_flush = true;
-    return;
-  }
+  if (got == 0) return on_end_of_input(c);
   c.last_received = worker.now_;
-  worker.counters_.bytes_in.add(static_cast<std::uint64_t>(got));
   std::span<char> in(scratch.data(), static_cast<std::size_t>(got));
   if (c.http && c.http->proxy_header && !take_proxy_header(c, in)) return;
+  if (is_encrypted) {
+    read_encrypted(c, in);
+  } else {
+    take_in(c, in);
+  }
+}
+
+// A client may end its side behind its last request and still wait for the answer.
+void Worker::Impl::on_end_of_input(Connection& c) {
+  if (c.phase != Phase::kHttp || !c.has_output()) return drop(c);
+  c.linger_after_flush = true;
+}
+
+void Worker::Impl::take_in(Connection& c, std::span<char> in) {
+  worker.counters_.bytes_in.add(in.size());
   // How much this comes to is known only when it is inflated.
   if (c.compressed && c.phase != Phase::kLingering && in.size() > kInflatedAtOnceBytesMax && !c.unread) {
     keep_unread(c, in, nullptr);
@@ -233,7 +244,11 @@ void Worker::Impl::consume_postponed() {
     Connection* c = find(id);
     if (c == nullptr) continue;
     c->postponed = false;
-    if (c->phase != Phase::kGone) consume(*c, {});
+    if (c->tls && !c->tls->waiting.empty()) {
+      go_on_with_handshake(*c);
+    } else if (c->phase != Phase::kGone) {
+      consume(*c, {});
+    }
     touch();
   }
 }
@@ -252,14 +267,14 @@ void Worker::Impl::on_step(Connection& c, const ws::Step& step) {
       const auto code = ws::parse_close_payload(step.payload);
       if (open) close(c, code ? *code : static_cast<std::uint16_t>(code.error()));
       c.linger_after_flush = true;
-      if (c.queue.empty()) linger(c);
+      if (!c.has_output()) linger(c);
       return;
     }
     case ws::Step::Kind::kViolation:
       worker.counters_.protocol_violations.add();
       if (open) close(c, static_cast<std::uint16_t>(step.violation));
       c.linger_after_flush = true;
-      if (c.queue.empty()) linger(c);
+      if (!c.has_output()) linger(c);
       return;
     case ws::Step::Kind::kPong:
     case ws::Step::Kind::kNeedMore:
@@ -269,8 +284,8 @@ void Worker::Impl::on_step(Connection& c, const ws::Step& step) {
 
 // The memory that incomplete input holds has a bound for the whole worker too. Who hits it, goes.
 void Worker::Impl::account_held(Connection& c) {
-  const std::size_t held_now =
-      c.reader.bytes_held() + (c.unread ? c.unread->bytes.capacity() : 0) + (c.http ? c.http->parser.bytes_held() : 0);
+  const std::size_t held_now = c.reader.bytes_held() + (c.unread ? c.unread->bytes.capacity() : 0) +
+                               (c.http ? c.http->parser.bytes_held() : 0) + (c.tls ? c.tls->bytes_held() : 0);
   all_held_bytes += held_now - c.held_bytes;
   c.held_bytes = held_now;
   if (all_held_bytes <= worker.config_.all_receive_bytes_max || held_now == 0) return;

@@ -31,6 +31,7 @@ struct Listener::Impl {
   asio::steady_timer retry;
   std::vector<Worker*> workers;
   std::int64_t connections_max;
+  std::shared_ptr<const TlsIdentity> identity;
   std::size_t next = 0;  // where the search for the least loaded begins, so that ties go round
   std::atomic<std::uint64_t> accepted{0};
   std::atomic<std::uint64_t> failures{0};
@@ -111,6 +112,7 @@ Result<std::unique_ptr<Listener>> Listener::open(const ListenerConfig& config, a
   impl->acceptor.listen(4096, error);
   if (error) return fail("cannot listen on " + where + ": " + error.message());
   impl->acceptor.non_blocking(true, error);
+  impl->identity = config.identity;
   impl->wait();
   return std::unique_ptr<Listener>(new Listener(std::move(impl)));
 }
@@ -149,7 +151,7 @@ void Listener::Impl::accept_ready() {
       return retry_soon();
     }
     accepted.fetch_add(1, std::memory_order_relaxed);
-    least_loaded().adopt(fd, address_of(peer));
+    least_loaded().adopt(fd, address_of(peer), identity);
   }
   wait();
 }
@@ -165,6 +167,8 @@ Worker& Listener::Impl::least_loaded() {
 }
 
 std::uint16_t Listener::port() const { return impl_->acceptor.local_endpoint().port(); }
+
+void Listener::set_identity(std::shared_ptr<const TlsIdentity> identity) { impl_->identity = std::move(identity); }
 
 void Listener::close() {
   impl_->retry.cancel();

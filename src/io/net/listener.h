@@ -1,5 +1,5 @@
-// The one listening socket. It accepts on its own thread's loop and hands each connection to the worker with the
-// fewest.
+// A listening socket: the one, or the one that speaks TLS. It accepts on its own thread's loop and hands each
+// connection to the worker with the fewest.
 #pragma once
 
 #include <chrono>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "io/net/tls.h"
 #include "io/net/worker.h"
 
 namespace boost::asio {
@@ -24,8 +25,10 @@ struct ListenerConfig {
   std::string address;  // empty: every address of the family
   std::uint16_t port = 0;
   Family family = Family::kAny;
-  // At this many open connections new ones wait in the kernel's accept queue.
+  // At this many open connections of the workers new ones wait in the kernel's accept queue.
   std::int64_t connections_max = 16384;
+  // Given: what is accepted speaks TLS.
+  std::shared_ptr<const TlsIdentity> identity = nullptr;
 };
 
 class Listener {
@@ -37,6 +40,8 @@ class Listener {
   ~Listener();
 
   std::uint16_t port() const;
+  // For connections that are accepted from now on; on the loop's thread.
+  void set_identity(std::shared_ptr<const TlsIdentity> identity);
   // Accepts nothing more; connections that wait in the kernel's queue are reset.
   void close();
   std::int64_t connections() const;  // open ones, of all workers

@@ -12,7 +12,6 @@
 namespace rt::net {
 namespace {
 
-constexpr SendShare kShareOfSend{.frames = 64, .bytes = Worker::kBytesPerSend};
 constexpr std::size_t kConnectionsPerBatch = 256;
 constexpr std::chrono::seconds kCloseTimeout{
     5};  // for the client's close frame, or for a slow consumer to take its 1013
@@ -165,7 +164,7 @@ void Worker::Impl::flush_some(std::span<Connection* const> connections) {
   for (std::size_t i = 0; i < connections.size(); ++i) {
     Connection& c = *connections[i];
     const std::size_t first = pieces.size();
-    offered[i] = c.queue.gather(pieces, kShareOfSend, joined);
+    offered[i] = c.tls ? gather_encrypted(c) : c.queue.gather(pieces, kShareOfSend, joined);
     Outgoing& out = outgoing.emplace_back();
     out.fd = c.fd();
     out.message.msg_iov = pieces.data() + first;
@@ -174,7 +173,9 @@ void Worker::Impl::flush_some(std::span<Connection* const> connections) {
   batch->send(outgoing);
   worker.counters_.flushes.add();
   worker.counters_.sends.add(outgoing.size());
-  for (std::size_t i = 0; i < connections.size(); ++i) on_sent(*connections[i], outgoing[i].result, offered[i]);
+  for (std::size_t i = 0; i < connections.size(); ++i) {
+    if (connections[i]->phase != Phase::kGone) on_sent(*connections[i], outgoing[i].result, offered[i]);
+  }
 }
 
 void Worker::Impl::on_sent(Connection& c, ssize_t result, std::size_t offered) {
@@ -182,16 +183,20 @@ void Worker::Impl::on_sent(Connection& c, ssize_t result, std::size_t offered) {
   if (result < 0) worker.counters_.sends_blocked.add();
   const std::size_t taken = result > 0 ? static_cast<std::size_t>(result) : 0;
   if (taken > 0) {
-    c.queue.consume(taken);
+    if (c.tls) {
+      c.tls->sent(taken);
+    } else {
+      c.queue.consume(taken);
+      worker.counters_.bytes_out.add(taken);
+    }
     all_queue_bytes -= taken;
-    worker.counters_.bytes_out.add(taken);
     c.blocked_since.reset();
-    if (c.held_back && c.queue.bytes() <= kUnreadResponseBytesMax / 2) {
+    if (c.held_back && c.output_bytes() <= kUnreadResponseBytesMax / 2) {
       c.held_back = false;
       if (!c.postponed) postpone(c);
     }
   }
-  if (c.queue.empty()) {
+  if (!c.has_output()) {
     if (c.linger_after_flush && c.phase != Phase::kLingering) linger(c);
     return;
   }
@@ -216,13 +221,13 @@ void Worker::Impl::on_writable(ConnectionId id, bool failed) {
   c->write_armed = false;
   touch();
   if (failed) return drop(*c);
-  if (!c->queue.empty()) mark_dirty(*c, Urgency::kBulk);
+  if (c->has_output()) mark_dirty(*c, Urgency::kBulk);
 }
 
 // Closing a socket with unread input would reset the connection and may take our last bytes from the client. So we end
 // our side and read on, for a moment, until the client has ended its own.
 void Worker::Impl::linger(Connection& c) {
-  if (c.phase == Phase::kGone || c.phase == Phase::kLingering) return;
+  if (c.phase == Phase::kGone || c.phase == Phase::kLingering || say_the_end(c)) return;
   if (shutdown(c.fd(), SHUT_WR) != 0) return drop(c);
   c.phase = Phase::kLingering;
   c.paused = false;

@@ -17,16 +17,18 @@ constexpr std::size_t kMailsPerTurn = 1024;
 
 class AdoptMail final : public Mail {
  public:
-  AdoptMail(Worker::Impl& worker, int fd, const IpAddress& peer) : worker_(worker), fd_(fd), peer_(peer) {}
+  AdoptMail(Worker::Impl& worker, int fd, const IpAddress& peer, std::shared_ptr<const TlsIdentity> tls)
+      : worker_(worker), fd_(fd), peer_(peer), tls_(std::move(tls)) {}
   ~AdoptMail() override {
     if (fd_ >= 0) ::close(fd_);
   }
-  void deliver() override { worker_.open(std::exchange(fd_, -1), peer_); }
+  void deliver() override { worker_.open(std::exchange(fd_, -1), peer_, tls_.get()); }
 
  private:
   Worker::Impl& worker_;
   int fd_;
   IpAddress peer_;
+  std::shared_ptr<const TlsIdentity> tls_;
 };
 
 class StopMail final : public Mail {
@@ -121,9 +123,9 @@ void Worker::discard_mail() {
   }
 }
 
-void Worker::adopt(int fd, const IpAddress& peer) {
+void Worker::adopt(int fd, const IpAddress& peer, std::shared_ptr<const TlsIdentity> tls) {
   connections_.fetch_add(1, std::memory_order_relaxed);
-  post(std::make_unique<AdoptMail>(*impl_, fd, peer));
+  post(std::make_unique<AdoptMail>(*impl_, fd, peer, std::move(tls)));
 }
 
 void Worker::respond(ConnectionId id, const http::Response& response) {
@@ -249,7 +251,7 @@ void Worker::Impl::on_timer() {
   worker.wheel_.advance(worker.now_);
 }
 
-void Worker::Impl::open(int fd, const IpAddress& peer) {
+void Worker::Impl::open(int fd, const IpAddress& peer, const TlsIdentity* tls) {
   std::uint32_t index;
   if (free_slots.empty()) {
     index = static_cast<std::uint32_t>(slots.size());
@@ -264,6 +266,7 @@ void Worker::Impl::open(int fd, const IpAddress& peer) {
   c.http = std::make_unique<HttpPart>(worker.config_.http, peer);
   if (worker.config_.proxy_protocol && any_contains(worker.config_.trusted_proxies, peer))
     c.http->proxy_header = std::make_unique<std::string>();
+  if (tls != nullptr) c.tls = std::make_unique<TlsSession>(*tls);
   c.last_received = worker.now_;
   c.deadline.set(worker.wheel_, worker.now_ + worker.config_.header_timeout);
   arm_read(c);
@@ -300,7 +303,7 @@ void Worker::Impl::drop(Connection& c) {
   if (c.phase == Phase::kHttp && c.http->stage == HttpPart::Stage::kAnswering)
     worker.requests_.on_answered(worker, c.id, std::nullopt);
   c.phase = Phase::kGone;
-  all_queue_bytes -= c.queue.bytes();
+  all_queue_bytes -= c.output_bytes();
   c.deadline.cancel();
   gone.push_back(&c);
 }
@@ -359,6 +362,7 @@ void Worker::Impl::on_deadline(Connection& c) {
       if (c.http->proxy_header) return refuse_proxy_header(c, "it did not arrive in time");
       if (c.http->stage == HttpPart::Stage::kAnswering) return;
       if (c.http->stage == HttpPart::Stage::kIdle) return drop(c);
+      if (c.tls && !c.tls->is_established()) return fail_encrypted(c, TlsSession::Peer::kHasFailed);
       return refuse(c, {408, c.http->stage == HttpPart::Stage::kHead ? "the headers did not arrive in time"
                                                                      : "the body did not arrive in time"});
     case Phase::kWebSocket: {

@@ -36,6 +36,7 @@
 namespace rt::net {
 
 class SendBatch;
+class TlsIdentity;
 class Worker;
 
 struct ConnectionId {
@@ -96,8 +97,10 @@ struct WorkerConfig {
 
 // Written by the worker's thread, read by anyone.
 struct WorkerCounters {
-  Counter bytes_in;
-  Counter bytes_out;
+  Counter bytes_in;        // without TLS
+  Counter bytes_out;       // likewise
+  Counter tls_handshakes;  // completed
+  Counter tls_failures;    // connections that ended for what they sent as TLS, or did not send in time
   Counter frames_queued;
   Counter requests;
   Counter proxy_headers_refused;  // connections of trusted proxies that were closed for want of a good PROXY header
@@ -121,6 +124,7 @@ class Worker {
   static constexpr std::chrono::microseconds kTurnTime{500};
   // The share of a turn that one connection has.
   static constexpr std::size_t kReadBytesPerTurn = 64 * 1024;
+  static constexpr std::size_t kTlsReadBytesPerTurn = 16 * 1024;  // as they come: tiny records cost the most
   static constexpr int kFramesPerTurn = 32;
   static constexpr std::size_t kInflatedBytesPerTurn = 64 * 1024;  // of compressed messages
   static constexpr int kRequestsPerTurn = 8;
@@ -155,8 +159,8 @@ class Worker {
   void post(std::unique_ptr<Mail> mail, std::size_t bytes = 0);
   // Destroys what was posted and not delivered; only once the loop has ended and nobody posts any more.
   void discard_mail();
-  // Takes over an accepted, non-blocking socket.
-  void adopt(int fd, const IpAddress& peer);
+  // Takes over an accepted, non-blocking socket. With an identity it speaks TLS.
+  void adopt(int fd, const IpAddress& peer, std::shared_ptr<const TlsIdentity> tls = nullptr);
   int index() const { return index_; }
   // Including those on their way here.
   std::int64_t connections() const { return connections_.load(std::memory_order_relaxed); }

@@ -1,4 +1,5 @@
-// The worker's insides: what its parts share. worker.cc has the loop, input.cc what comes in, output.cc what goes out.
+// The worker's insides: what its parts share. worker.cc has the loop, input.cc what comes in, output.cc what goes out,
+// encrypted.cc what TLS puts in between.
 #pragma once
 
 #include <boost/asio/basic_waitable_timer.hpp>
@@ -19,6 +20,8 @@
 namespace rt::net {
 
 struct Worker::Impl {
+  static constexpr SendShare kShareOfSend{.frames = 64, .bytes = kBytesPerSend};
+
   Impl(Worker& owner, std::unique_ptr<SendBatch> send_batch);
   ~Impl();
 
@@ -29,7 +32,7 @@ struct Worker::Impl {
   void end_turn();
   void arm_timer();
   void on_timer();
-  void open(int fd, const IpAddress& peer);
+  void open(int fd, const IpAddress& peer, const TlsIdentity* tls);
   Connection* find(ConnectionId id);
   bool has_work() const;
   void report_ended(Connection& c);
@@ -48,6 +51,8 @@ struct Worker::Impl {
   void read(Connection& c);
   bool take_proxy_header(Connection& c, std::span<char>& in);
   void refuse_proxy_header(Connection& c, const std::string& reason);
+  void on_end_of_input(Connection& c);
+  void take_in(Connection& c, std::span<char> in);
   void consume(Connection& c, std::span<char> in);
   void keep_unread(Connection& c, std::span<const char> rest, std::unique_ptr<Unread> earlier);
   bool consume_http(Connection& c, std::span<char>& in);  // false: it is somebody else's turn
@@ -59,6 +64,14 @@ struct Worker::Impl {
   void respond(Connection& c, const http::Response& response);
   void refuse(Connection& c, const http::Refusal& refusal);
   std::string serialized(const http::Response& response, http::BodyOf body_of, bool keep_alive) const;
+
+  // --- encrypted.cc ---
+  void read_encrypted(Connection& c, std::span<const char> in);
+  void go_on_with_handshake(Connection& c);
+  void decrypt(Connection& c, std::span<const char> in);
+  void fail_encrypted(Connection& c, TlsSession::Peer why);
+  std::size_t gather_encrypted(Connection& c);
+  bool say_the_end(Connection& c);  // true: there is something to send first
 
   // --- output.cc ---
   void enqueue(Connection& c, FrameRef frame, Urgency urgency = Urgency::kThisTurn);
@@ -111,7 +124,8 @@ struct Worker::Impl {
   std::vector<Outgoing> outgoing;
   std::vector<iovec> pieces;
   JoinedFrames joined;
-  std::vector<char> scratch;  // what was just read, with room for a reader that looks ahead
+  std::vector<char> scratch;        // what was just read, with room for a reader that looks ahead
+  std::vector<char> plain_scratch;  // what that meant; empty until a connection needs it
 };
 
 }  // namespace rt::net

@@ -1,0 +1,91 @@
+// What TLS puts between the socket and the rest: input is decrypted when it is read, output is encrypted when it is
+// sent.
+
+#include <sys/socket.h>
+
+#include <string>
+#include <utility>
+
+#include "io/net/worker_impl.h"
+
+namespace rt::net {
+namespace {
+
+// A client that does not take what its own messages of TLS make us say is not heard any more.
+constexpr std::size_t kUnsentBytesMax = 2 * Worker::kBytesPerSend;
+
+}  // namespace
+
+// A signature takes longer than most turns, so handshakes wait until all who want little had their turn.
+void Worker::Impl::read_encrypted(Connection& c, std::span<const char> in) {
+  if (c.tls->is_established()) return decrypt(c, in);
+  c.tls->waiting.append(in.data(), in.size());
+  account_held(c);
+  if (c.phase != Phase::kGone && !c.postponed) postpone(c);
+}
+
+void Worker::Impl::go_on_with_handshake(Connection& c) {
+  const std::string waiting = std::exchange(c.tls->waiting, {});
+  if (c.phase != Phase::kGone) decrypt(c, waiting);
+}
+
+void Worker::Impl::decrypt(Connection& c, std::span<const char> in) {
+  if (plain_scratch.empty()) plain_scratch.resize(TlsSession::kHandshakeBytesMax + TlsSession::kHeldBackBytesMax);
+  static_assert(kTlsReadBytesPerTurn <= TlsSession::kHandshakeBytesMax);
+  const bool was_established = c.tls->is_established();
+  const std::size_t unsent = c.tls->unsent().size();
+  const auto [peer, bytes] = c.tls->hear(in, plain_scratch);
+  all_queue_bytes += c.tls->unsent().size() - unsent;
+  if (peer == TlsSession::Peer::kHasFailed || peer == TlsSession::Peer::kSpeaksPlain) return fail_encrypted(c, peer);
+
+  if (!was_established && c.tls->is_established()) worker.counters_.tls_handshakes.add();
+  if (c.tls->unsent().size() > unsent && !c.write_armed) mark_dirty(c, Urgency::kThisTurn);
+  if (c.tls->unsent().size() > kUnsentBytesMax) c.held_back = true;
+  take_in(c, std::span(plain_scratch).first(bytes));
+  if (peer == TlsSession::Peer::kHasEnded && c.phase != Phase::kGone) on_end_of_input(c);
+}
+
+void Worker::Impl::fail_encrypted(Connection& c, TlsSession::Peer why) {
+  worker.counters_.tls_failures.add();
+  if (why == TlsSession::Peer::kSpeaksPlain && c.phase == Phase::kHttp) {
+    all_queue_bytes -= c.tls->unsent().size();
+    c.tls.reset();
+    refuse(c, {400, "this port speaks TLS: use https:// or wss://"});
+    return arm_read(c);
+  }
+  // The alert tells the client what was wrong; it is a few bytes, and where there is no room for them it is lost.
+  const std::string_view alert = c.tls->unsent();
+  if (!c.write_armed && !alert.empty()) ::send(c.fd(), alert.data(), alert.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  drop(c);
+}
+
+// The share of a send, encrypted now. What the kernel does not take of it, goes first next time.
+std::size_t Worker::Impl::gather_encrypted(Connection& c) {
+  if (c.tls->unsent().empty() && !c.queue.empty()) {
+    const std::size_t first = pieces.size();
+    const std::size_t bytes = c.queue.gather(pieces, kShareOfSend, joined);
+    const bool ok = c.tls->say(std::span(pieces).subspan(first));
+    pieces.resize(first);
+    c.queue.consume(bytes);
+    all_queue_bytes += c.tls->unsent().size();
+    all_queue_bytes -= bytes;
+    worker.counters_.bytes_out.add(bytes);
+    if (!ok) drop(c);
+  }
+  const std::string_view unsent = c.tls->unsent();
+  pieces.push_back({const_cast<char*>(unsent.data()), unsent.size()});
+  return unsent.size();
+}
+
+bool Worker::Impl::say_the_end(Connection& c) {
+  if (!c.tls || c.tls->has_ended()) return false;
+  const std::size_t unsent = c.tls->unsent().size();
+  c.tls->end();
+  all_queue_bytes += c.tls->unsent().size() - unsent;
+  if (c.tls->unsent().empty()) return false;
+  c.linger_after_flush = true;
+  if (!c.write_armed) mark_dirty(c, Urgency::kThisTurn);
+  return true;
+}
+
+}  // namespace rt::net

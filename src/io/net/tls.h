@@ -1,0 +1,110 @@
+// TLS of one connection, as bytes: what the client sent goes in and what it meant comes out, and the other way round.
+//
+// It has no socket, so input keeps coming through the worker's reads and output leaves with everybody's in the send
+// batch. At rest a session holds OpenSSL's state and no buffer of a record.
+//
+// TLS 1.2 (RFC 5246) and 1.3 (RFC 8446); no renegotiation, no compression, no early data. ALPN (RFC 7301): http/1.1.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+struct ssl_st;      // OpenSSL's SSL
+struct ssl_ctx_st;  // OpenSSL's SSL_CTX
+
+namespace rt::net {
+
+struct TlsFiles {
+  std::string certificate;  // PEM: the server's certificate, then those that lead to its root
+  std::string key;          // PEM, not encrypted
+};
+
+// The certificate and key that new connections are greeted with. Immutable, thread-safe.
+class TlsIdentity {
+ public:
+  // The error names the file and what to do about it; it never holds anything of the key.
+  static Result<std::shared_ptr<const TlsIdentity>> load(const TlsFiles& files);
+  ~TlsIdentity();
+  TlsIdentity(const TlsIdentity&) = delete;
+  TlsIdentity& operator=(const TlsIdentity&) = delete;
+
+  std::int64_t expires_at() const { return expires_at_; }  // in Unix seconds
+
+ private:
+  friend class TlsSession;
+  TlsIdentity(ssl_ctx_st* context, std::int64_t expires_at) : context_(context), expires_at_(expires_at) {}
+
+  ssl_ctx_st* context_;
+  std::int64_t expires_at_;
+};
+
+// One connection's end of it; on one thread.
+class TlsSession {
+ public:
+  // More than a record that came in pieces may hold back (RFC 8446 5.2), with room to spare.
+  static constexpr std::size_t kHeldBackBytesMax = 18 * 1024;
+  // A client may not send more before the handshake is done.
+  static constexpr std::size_t kHandshakeBytesMax = 32 * 1024;
+  // New keys that a client may ask for, each of which costs us more than it: so many, and one for each so many bytes.
+  static constexpr std::uint64_t kKeyUpdatesMax = 32;
+  static constexpr std::uint64_t kBytesPerKeyUpdate = 1024 * 1024;
+
+  // The identity may go afterwards.
+  explicit TlsSession(const TlsIdentity& identity);
+  ~TlsSession();
+  TlsSession(const TlsSession&) = delete;
+  TlsSession& operator=(const TlsSession&) = delete;
+
+  enum class Peer : std::uint8_t {
+    kGoesOn,
+    kHasEnded,     // it said that nothing more comes
+    kHasFailed,    // what it sent is no TLS that we speak; the alert for it is in unsent()
+    kSpeaksPlain,  // its first bytes are a plain HTTP request
+  };
+  struct Heard {
+    Peer peer;
+    std::size_t bytes;  // how much it meant
+  };
+  // Takes all of `in`. `out` needs room for as much and kHeldBackBytesMax.
+  Heard hear(std::span<const char> in, std::span<char> out);
+
+  // The handshake is done; nothing may be said before.
+  bool is_established() const;
+  // Input of the handshake that waits for its turn, because answering it takes long.
+  std::string waiting;
+
+  // Adds what the pieces say to unsent(). False: the session is broken.
+  [[nodiscard]] bool say(std::span<const iovec> pieces);
+  // Adds that nothing more comes.
+  void end();
+  bool has_ended() const { return has_ended_; }
+
+  // What it holds of input that is not complete, about.
+  std::size_t bytes_held() const;
+
+  // Bytes for the client. Valid until something is heard or said.
+  std::string_view unsent() const { return std::string_view(unsent_).substr(sent_); }
+  void sent(std::size_t bytes);
+
+ private:
+  friend struct TlsIo;
+
+  ssl_st* ssl_;
+  std::string_view in_;  // during hear()
+  std::uint64_t heard_ = 0;
+  std::uint64_t key_updates_ = 0;
+  std::string unsent_;
+  std::size_t sent_ = 0;
+  bool has_ended_ = false;
+  bool has_failed_ = false;
+};
+
+}  // namespace rt::net
