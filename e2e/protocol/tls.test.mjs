@@ -211,12 +211,14 @@ suite('what is no TLS', { concurrency: true }, () => {
     }));
     const failures = async () => (await node.server.metrics()).value('realtime_tls_handshakes_total', { result: 'error' });
     await until(async () => (await failures()) === halves.length, 'each to be counted');
+    await until(() => /\[warning\] TlsHandshakeFailed: .*: it was not complete in time\n/.test(node.server.log), 'the log line');
   });
 
   test('older versions and renegotiation are refused', async (t) => {
     const node = await startTlsServer(t);
     const old = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' };
     await assert.rejects(handshake(node, old), { code: 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION' });
+    await until(() => /client=127\.0\.0\.1 \[warning\] TlsHandshakeFailed: .*: unsupported protocol\n/.test(node.server.log), 'the log line');
     const socket = await handshake(node, { maxVersion: 'TLSv1.2' });
     await assert.rejects(new Promise((resolve, reject) => {
       socket.on('error', reject);

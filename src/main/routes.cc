@@ -29,6 +29,19 @@ bool concerns_tenant(std::string_view resource) {
          resource == "/longpoll" || resource == "/api/ping" || resource.starts_with("/api/broadcast");
 }
 
+std::string_view code_of(net::RequestHandler::Expected expected) {
+  using Expected = net::RequestHandler::Expected;
+  switch (expected) {
+    case Expected::kRequest:
+      return "HttpClientError";
+    case Expected::kProxyHeader:
+      return "ProxyHeaderRefused";
+    case Expected::kTlsHandshake:
+      return "TlsHandshakeFailed";
+  }
+  return {};
+}
+
 // What was found out elsewhere, on its way to the worker that has the request.
 class LaterMail final : public net::Mail {
  public:
@@ -82,11 +95,11 @@ void Routes::on_answered(net::Worker& worker, net::ConnectionId connection, std:
   request_logs_[static_cast<std::size_t>(worker.index())]->end(connection, status, clock_.now());
 }
 
-void Routes::on_refused(net::Worker& worker, const IpAddress& client, const http::Refusal& refusal) {
-  const bool is_answered = refusal.status != 0;
+void Routes::on_refused(net::Worker& worker, const IpAddress& client, Expected expected, const http::Refusal& refusal) {
   const std::string from = client.text();
+  const bool is_answered = refusal.status != 0;
   node_.shards[static_cast<std::size_t>(worker.index())]->log(
-      LogLevel::kWarning, {.error_code = is_answered ? "HttpClientError" : "ProxyHeaderRefused", .client = from},
+      LogLevel::kWarning, {.error_code = code_of(expected), .client = from},
       is_answered ? "Sent " + std::to_string(refusal.status) + " response: " + refusal.reason : refusal.reason);
 }
 

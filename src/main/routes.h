@@ -52,7 +52,8 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
 
   void on_request(net::Worker& worker, net::ConnectionId connection, http::Request request) override;
   void on_answered(net::Worker& worker, net::ConnectionId connection, std::optional<int> status) override;
-  void on_refused(net::Worker& worker, const IpAddress& client, const http::Refusal& refusal) override;
+  void on_refused(net::Worker& worker, const IpAddress& client, Expected expected,
+                  const http::Refusal& refusal) override;
 
  private:
   // What an answer depends on besides what is asked.

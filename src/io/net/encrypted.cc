@@ -36,7 +36,11 @@ void Worker::Impl::decrypt(Connection& c, std::span<const char> in) {
   const std::size_t unsent = c.tls->unsent().size();
   const auto [peer, bytes] = c.tls->hear(in, plain_scratch);
   all_queue_bytes += c.tls->unsent().size() - unsent;
-  if (peer == TlsSession::Peer::kHasFailed || peer == TlsSession::Peer::kSpeaksPlain) return fail_encrypted(c, peer);
+  if (peer == TlsSession::Peer::kHasFailed || peer == TlsSession::Peer::kSpeaksPlain) {
+    if (was_established) return fail_encrypted(c);
+    if (peer == TlsSession::Peer::kHasFailed) return fail_handshake(c, c.tls->fault());
+    return answer_plain(c);
+  }
 
   if (!was_established && c.tls->is_established()) worker.counters_.tls_handshakes.add();
   if (c.tls->unsent().size() > unsent && !c.write_armed) mark_dirty(c, Urgency::kThisTurn);
@@ -45,14 +49,22 @@ void Worker::Impl::decrypt(Connection& c, std::span<const char> in) {
   if (peer == TlsSession::Peer::kHasEnded && c.phase != Phase::kGone) on_end_of_input(c);
 }
 
-void Worker::Impl::fail_encrypted(Connection& c, TlsSession::Peer why) {
+void Worker::Impl::answer_plain(Connection& c) {
   worker.counters_.tls_failures.add();
-  if (why == TlsSession::Peer::kSpeaksPlain && c.phase == Phase::kHttp) {
-    all_queue_bytes -= c.tls->unsent().size();
-    c.tls.reset();
-    refuse(c, {400, "this port speaks TLS: use https:// or wss://"});
-    return arm_read(c);
-  }
+  all_queue_bytes -= c.tls->unsent().size();
+  c.tls.reset();
+  refuse(c, {400, "this port speaks TLS: use https:// or wss://"});
+  arm_read(c);
+}
+
+void Worker::Impl::fail_handshake(Connection& c, std::string_view reason) {
+  worker.requests_.on_refused(worker, c.http->peer, RequestHandler::Expected::kTlsHandshake,
+                              {0, "a client did not complete the TLS handshake: " + std::string(reason)});
+  fail_encrypted(c);
+}
+
+void Worker::Impl::fail_encrypted(Connection& c) {
+  worker.counters_.tls_failures.add();
   // The alert tells the client what was wrong; it is a few bytes, and where there is no room for them it is lost.
   const std::string_view alert = c.tls->unsent();
   if (!c.write_armed && !alert.empty()) ::send(c.fd(), alert.data(), alert.size(), MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -105,7 +105,7 @@ bool Worker::Impl::take_proxy_header(Connection& c, std::span<char>& in) {
 void Worker::Impl::refuse_proxy_header(Connection& c, const std::string& reason) {
   worker.counters_.proxy_headers_refused.add();
   worker.requests_.on_refused(
-      worker, c.http->peer,
+      worker, c.http->peer, RequestHandler::Expected::kProxyHeader,
       {0,
        "closed a connection of a trusted proxy, which has to begin with a PROXY header (PROXY_PROTOCOL): " + reason});
   drop(c);
@@ -322,7 +322,7 @@ void Worker::Impl::refuse(Connection& c, const http::Refusal& refusal) {
   c.linger_after_flush = true;
   c.deadline.set(worker.wheel_, worker.now_ + worker.config_.header_timeout);
   c.http->stage = HttpPart::Stage::kIdle;
-  worker.requests_.on_refused(worker, c.http->peer, refusal);
+  worker.requests_.on_refused(worker, c.http->peer, RequestHandler::Expected::kRequest, refusal);
 }
 
 }  // namespace rt::net

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include "base/check.h"
 
@@ -141,7 +142,7 @@ bool TlsSession::is_established() const { return SSL_is_init_finished(ssl_) == 1
 
 TlsSession::Heard TlsSession::hear(std::span<const char> in, std::span<char> out) {
   heard_ += in.size();
-  has_failed_ = has_failed_ || (!is_established() && heard_ > kHandshakeBytesMax);
+  if (!has_failed_ && !is_established() && heard_ > kHandshakeBytesMax) break_off("it is too long");
   in_ = {in.data(), in.size()};
   std::size_t bytes = 0;
   while (!has_failed_) {
@@ -153,16 +154,22 @@ TlsSession::Heard TlsSession::hear(std::span<const char> in, std::span<char> out
       continue;
     }
     const int error = SSL_get_error(ssl_, result);
-    has_failed_ = key_updates_ > kKeyUpdatesMax + heard_ / kBytesPerKeyUpdate;
-    if (has_failed_) break;
+    if (key_updates_ > kKeyUpdatesMax + heard_ / kBytesPerKeyUpdate) {
+      break_off("the client asks for new keys too often");
+      break;
+    }
     if (error == SSL_ERROR_WANT_READ) return {Peer::kGoesOn, bytes};
     if (error == SSL_ERROR_ZERO_RETURN) return {Peer::kHasEnded, bytes};
-    has_failed_ = true;
     const bool is_plain = ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
-    ERR_clear_error();
+    break_off(first_error());
     if (is_plain) return {Peer::kSpeaksPlain, 0};
   }
   return {Peer::kHasFailed, bytes};
+}
+
+void TlsSession::break_off(std::string why) {
+  has_failed_ = true;
+  fault_ = std::move(why);
 }
 
 bool TlsSession::say(std::span<const iovec> pieces) {

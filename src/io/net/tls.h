@@ -78,6 +78,8 @@ class TlsSession {
 
   // The handshake is done; nothing may be said before.
   bool is_established() const;
+  // Why it has failed, for people who look after the server.
+  std::string_view fault() const { return fault_; }
   // Input of the handshake that waits for its turn, because answering it takes long.
   std::string waiting;
 
@@ -96,6 +98,7 @@ class TlsSession {
 
  private:
   friend struct TlsIo;
+  void break_off(std::string why);
 
   ssl_st* ssl_;
   std::string_view in_;  // during hear()
@@ -103,6 +106,7 @@ class TlsSession {
   std::uint64_t key_updates_ = 0;
   std::string unsent_;
   std::size_t sent_ = 0;
+  std::string fault_;
   bool has_ended_ = false;
   bool has_failed_ = false;
 };

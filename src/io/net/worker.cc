@@ -362,7 +362,7 @@ void Worker::Impl::on_deadline(Connection& c) {
       if (c.http->proxy_header) return refuse_proxy_header(c, "it did not arrive in time");
       if (c.http->stage == HttpPart::Stage::kAnswering) return;
       if (c.http->stage == HttpPart::Stage::kIdle) return drop(c);
-      if (c.tls && !c.tls->is_established()) return fail_encrypted(c, TlsSession::Peer::kHasFailed);
+      if (c.tls && !c.tls->is_established()) return fail_handshake(c, "it was not complete in time");
       return refuse(c, {408, c.http->stage == HttpPart::Stage::kHead ? "the headers did not arrive in time"
                                                                      : "the body did not arrive in time"});
     case Phase::kWebSocket: {

@@ -53,9 +53,10 @@ class RequestHandler {
   virtual void on_request(Worker& worker, ConnectionId connection, http::Request request) = 0;
   // Once for each request, when it has its answer. nullopt: the connection ended before. Must not call the worker.
   virtual void on_answered(Worker& worker, ConnectionId connection, std::optional<int> status) = 0;
-  // What came is no request, or not all of it came in time; the connection ends. A status of 0: without an answer. Must
+  // What came is not that, or not all of it came in time; the connection ends. A status of 0: without an answer. Must
   // not call the worker.
-  virtual void on_refused(Worker& worker, const IpAddress& client, const http::Refusal& refusal) = 0;
+  enum class Expected : std::uint8_t { kRequest, kProxyHeader, kTlsHandshake };
+  virtual void on_refused(Worker& worker, const IpAddress& client, Expected expected, const http::Refusal& refusal) = 0;
 };
 
 enum class Reading : std::uint8_t { kGoOn, kPause };  // kPause: until resume_reading()

@@ -69,7 +69,9 @@ struct Worker::Impl {
   void read_encrypted(Connection& c, std::span<const char> in);
   void go_on_with_handshake(Connection& c);
   void decrypt(Connection& c, std::span<const char> in);
-  void fail_encrypted(Connection& c, TlsSession::Peer why);
+  void answer_plain(Connection& c);
+  void fail_encrypted(Connection& c);
+  void fail_handshake(Connection& c, std::string_view reason);
   std::size_t gather_encrypted(Connection& c);
   bool say_the_end(Connection& c);  // true: there is something to send first
 
