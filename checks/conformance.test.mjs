@@ -8,13 +8,13 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const CHECKS = 227;
+const CHECKS = { P: 227, E: 27 }; // of these families each check is listed
 
 const read = (file) => readFileSync(join(ROOT, file), 'utf8');
 
 // | P-001 | sentence | `file`: name of a test<br>`file`: name of another |
 function listed() {
-  const rows = [...read('docs/conformance.md').matchAll(/^\| ([PHTM]-\d{3}) \| [^|]+ \| ([^|]+) \|$/gm)];
+  const rows = [...read('docs/conformance.md').matchAll(/^\| ([PHTME]-\d{3}) \| [^|]+ \| ([^|]+) \|$/gm)];
   return rows.map(([, id, coverage]) => ({ id, coverage: coverage.split('<br>') }));
 }
 
@@ -27,13 +27,15 @@ function filesUnder(folder, suffix) {
 // A test name is a string that ends in one or more ids. C++ may break it over several lines.
 function coveredBy(file) {
   const source = read(file).replace(file.endsWith('.cc') ? /"\s*\n\s*"/g : /$^/, '');
-  const names = source.matchAll(/(['"`])((?:(?!\1)[^\n])*?)((?: \[[PHTM]-\d{3}\])+)\1/g);
-  return [...names].flatMap(([, , name, ids]) => ids.match(/[PHTM]-\d{3}/g).map((id) => `${id} \`${file}\`: ${name}`));
+  const names = source.matchAll(/(['"`])((?:(?!\1)[^\n])*?)((?: \[[PHTME]-\d{3}\])+)\1/g);
+  return [...names].flatMap(([, , name, ids]) => ids.match(/[PHTME]-\d{3}/g).map((id) => `${id} \`${file}\`: ${name}`));
 }
 
-test('each check of the protocol is listed once, with tests or the reason why there are none', () => {
-  const ids = Array.from({ length: CHECKS }, (_, n) => `P-${String(n + 1).padStart(3, '0')}`);
-  assert.deepEqual(listed().map(({ id }) => id).filter((id) => id.startsWith('P')), ids);
+test('each check of the protocol and of errors is listed once, with tests or the reason why there are none', () => {
+  for (const [family, count] of Object.entries(CHECKS)) {
+    const ids = Array.from({ length: count }, (_, n) => `${family}-${String(n + 1).padStart(3, '0')}`);
+    assert.deepEqual(listed().map(({ id }) => id).filter((id) => id.startsWith(family)), ids);
+  }
   assert.equal(new Set(listed().map(({ id }) => id)).size, listed().length, 'each is listed once');
   for (const { id, coverage } of listed()) {
     for (const text of coverage) assert.match(text, /^(`[^`]+`: .+|untested: .+|not yet: .+)$/, id);
@@ -44,7 +46,7 @@ test('the tests that the list names and the tests that carry an id are the same'
   const claimed = new Set(
     listed().flatMap(({ id, coverage }) => coverage.filter((text) => text.startsWith('`')).map((text) => `${id} ${text}`)),
   );
-  const found = new Set([...filesUnder('e2e', '.test.mjs'), ...filesUnder('src', '_test.cc')].flatMap(coveredBy));
+  const found = new Set([...filesUnder('e2e', '.test.mjs'), ...filesUnder('checks', '.test.mjs'), ...filesUnder('src', '_test.cc')].flatMap(coveredBy));
   assert.deepEqual([...claimed].filter((text) => !found.has(text)), [], 'named in docs/conformance.md, but there is no such test');
   assert.deepEqual([...found].filter((text) => !claimed.has(text)), [], 'missing in docs/conformance.md');
 });

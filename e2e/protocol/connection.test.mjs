@@ -136,13 +136,13 @@ suite('refusing a socket', () => {
     }
   });
 
-  test('a host without a tenant is not found, with or without a token [P-010]', async () => {
+  test('a host without a tenant is not found, with or without a token [P-010] [E-001]', async () => {
     await assertRefused(handshake({ host: 'nobody.example.test' }), 404, 'Tenant not found');
     await assertRefused(handshake({ host: 'nobody.example.test', token: null }), 404, 'Tenant not found');
     await assertRefused(handshake({ host: `127.0.0.1:${server.port}` }), 404, 'Tenant not found');
   });
 
-  test('a client without a token is told so [P-012]', async () => {
+  test('a client without a token is told so [P-012] [E-001]', async () => {
     await assertRefused(handshake({ token: null }), 401, 'API key is missing');
     await assertRefused(handshake({ token: null, query: `apikey[]=${server.token()}` }), 401, 'API key is missing');
   });
@@ -165,17 +165,17 @@ suite('refusing a socket', () => {
   const withoutExpiry = () => server.token({ exp: undefined });
   const required = 'Fields `role` and `exp` are required in JWT';
   for (const [name, status, error, ...tokens] of [
-    ['what is not a JWT is called so, opaque keys too [P-016]', 401, 'The token provided is not a valid JWT',
+    ['what is not a JWT is called so, opaque keys too [P-016] [E-001]', 401, 'The token provided is not a valid JWT',
       () => 'not-a-jwt', () => 'sb_publishable_x', () => '', () => 'a.b.c', () => `${server.token()}.more`],
-    ['a token signed with another secret is refused [P-017]', 401, 'Failed to validate JWT signature',
+    ['a token signed with another secret is refused [P-017] [E-001]', 401, 'Failed to validate JWT signature',
       () => server.token({}, { secret: 'another secret' }), () => `${server.token()}A`],
-    ['an expired token is refused [P-018]', 401, 'Token has expired',
+    ['an expired token is refused [P-018] [E-001]', 401, 'Token has expired',
       () => server.token({ exp: secondsFromNow(-1) }), () => server.token({ exp: 0 })],
-    ['a token must say its role and when it expires [P-019]', 401, required, withoutRole, withoutExpiry],
-    ['a token signed with a key that the tenant does not have is refused', 401,
+    ['a token must say its role and when it expires [P-019] [E-001]', 401, required, withoutRole, withoutExpiry],
+    ['a token signed with a key that the tenant does not have is refused [E-001]', 401,
       'Failed to generate JWT signer, check your JWT secret or JWKS configuration',
       () => withHeader({ alg: 'RS256' }), () => withHeader({ alg: 'none' }), () => withHeader({ alg: 'EdDSA', kid: 'k' })],
-    ['a token whose times are no numbers is an error that says little', 500, 'Error connecting to Realtime',
+    ['a token whose times are no numbers is an error that says little [E-001]', 500, 'Error connecting to Realtime',
       () => server.token({ exp: 'soon' }), () => server.token({ iat: 'today' })],
     ['a token with a broken percent sequence is an error that says little', 500, 'Error connecting to Realtime',
       () => `${server.token()}%25zz`],
@@ -407,7 +407,7 @@ suite('time-outs', { concurrency: true }, () => {
     assert.ok(elapsed >= 2_000, `${elapsed} ms`);
   });
 
-  test('every refusal waits for the back-off but those of the version and of the upgrade [P-007] [P-024]', async () => {
+  test('every refusal waits for the back-off but those of the version and of the upgrade [P-007] [P-024] [E-001]', async () => {
     const host = 'dev.example.test';
     const answered = [];
     const note = async (what, response) => {

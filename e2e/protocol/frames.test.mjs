@@ -105,7 +105,7 @@ suite('malformed frames', () => {
   const broadcast = encodeUserBroadcast({ ref: 'x', topic: 'realtime:x', event: 'hello' });
 
   for (const [name, vsn, frames] of [
-    ['a V1 frame without topic, event, payload or ref is dropped and the next one is heard [P-041] [P-045]', V1, [
+    ['a V1 frame without topic, event, payload or ref is dropped and the next one is heard [P-041] [P-045] [E-012]', V1, [
       '{"event":"heartbeat","payload":{},"ref":"x"}',
       '{"topic":"phoenix","payload":{},"ref":"x"}',
       '{"topic":"phoenix","event":"heartbeat","ref":"x"}',
@@ -113,12 +113,12 @@ suite('malformed frames', () => {
       '[null,"x","phoenix","heartbeat",{}]',
       ...anyVersion,
     ]],
-    ['a V2 text frame that is no array of five is dropped and the next one is heard [P-042] [P-045]', V2, [
+    ['a V2 text frame that is no array of five is dropped and the next one is heard [P-042] [P-045] [E-012]', V2, [
       '[null,"x","phoenix","heartbeat"]',
       '{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"x","join_ref":null}',
       ...anyVersion,
     ]],
-    ['a V2 binary frame of another kind, or cut short, is dropped and the next one is heard [P-044] [P-045]', V2, [
+    ['a V2 binary frame of another kind, or cut short, is dropped and the next one is heard [P-044] [P-045] [E-012]', V2, [
       Buffer.alloc(0),
       ...[1, 2, 4, 9].map((kind) => Buffer.from([kind, ...heartbeat.subarray(1)])),
       ...[1, 4, 9, heartbeat.length - 1].map((length) => heartbeat.subarray(0, length)),

@@ -27,7 +27,7 @@ async function broadcastSettings(client, topic) {
 }
 
 suite('topic and payload', () => {
-  bothVersions('a topic needs a name [P-080]', async (vsn) => {
+  bothVersions('a topic needs a name [P-080] [E-002]', async (vsn) => {
     const client = await connect(server, { vsn });
     assertError(await client.tryJoin('realtime:'), 'TopicNameRequired: You must provide a topic name');
   });
@@ -64,7 +64,7 @@ suite('topic and payload', () => {
   }
 
   for (const [name, ...payloads] of [
-    ['a payload that is no object fails the join [P-084]', null, [], 'text', 7, true],
+    ['a payload that is no object fails the join [P-084] [E-002]', null, [], 'text', 7, true],
     ['config and its broadcast must be objects [P-085]',
       { config: 'text' }, { config: [] }, { config: { broadcast: 'text' } }, { config: { broadcast: [] } }],
     ['an entry must be an object [P-120]',
@@ -102,7 +102,7 @@ suite('topic and payload', () => {
     });
   }
 
-  bothVersions('a private channel needs the database of the project, whether private is said as boolean or word [P-089]', async (vsn) => {
+  bothVersions('a private channel needs the database of the project, whether private is said as boolean or word [P-089] [E-002]', async (vsn) => {
     const client = await connect(server, { vsn });
     for (const value of [true, 'true', 'TRUE']) {
       assertError(await client.tryJoin(freshTopic(), { config: { private: value } }), NO_DATABASE);
@@ -144,13 +144,13 @@ suite('tokens', () => {
       () => ({ access_token: '' }), () => ({ access_token: 'a.b' })],
     ['an opaque user_token beside a JWT is a malformed token', MALFORMED,
       () => ({ access_token: valid(), user_token: 'sb_secret_x' })],
-    ['an expired token says for how long it has been [P-098]', EXPIRED,
+    ['an expired token says for how long it has been [P-098] [E-002]', EXPIRED,
       () => ({ access_token: expired() })],
     ['an expired user_token is not saved by a valid access_token [P-095]', EXPIRED,
       () => ({ user_token: expired(), access_token: valid() })],
     ['a token must say its role and when it expires [P-099]', 'InvalidJWTToken: Fields `role` and `exp` are required in JWT',
       () => ({ access_token: server.token({ role: undefined }) }), () => ({ access_token: server.token({ exp: undefined }) })],
-    ['a token signed with another secret is refused [P-100]', 'JwtSignatureError: Failed to validate JWT signature',
+    ['a token signed with another secret is refused [P-100] [E-002]', 'JwtSignatureError: Failed to validate JWT signature',
       () => ({ access_token: server.token({}, { secret: 'another secret' }) })],
     ['a token whose expiry is no number fails without details', 'Unknown Error on Channel',
       () => ({ access_token: server.token({ exp: 'soon' }) })],
@@ -243,7 +243,7 @@ suite('one channel per socket', { concurrency: true }, () => {
   });
   after(() => Promise.all([brisk.stop(), patient.stop()]));
 
-  bothVersions('one channel more than allowed is refused until another is left [P-108]', async (vsn) => {
+  bothVersions('one channel more than allowed is refused until another is left [P-108] [E-002]', async (vsn) => {
     const client = await connect(brisk, { vsn });
     await client.join('realtime:one');
     assertError(await client.tryJoin('realtime:two'), 'ChannelRateLimitReached: Too many channels');
@@ -260,7 +260,7 @@ suite('one channel per socket', { concurrency: true }, () => {
     await client.join('realtime:good');
   });
 
-  test('every refusal of a join waits five seconds by default [P-102]', async () => {
+  test('every refusal of a join waits five seconds by default [P-102] [E-002]', async () => {
     const refusals = [
       ['realtime:', {}, 'TopicNameRequired: You must provide a topic name'],
       ['realtime:a', [], STRUCTURE],

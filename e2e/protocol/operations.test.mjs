@@ -37,7 +37,7 @@ suite('a node that stops', { concurrency: true }, () => {
     await assert.rejects(fetch(`${server.url}/healthcheck`));
   });
 
-  bothVersions('sends the refusals that still wait before it closes their sockets [P-105] [P-226]', async (vsn, t) => {
+  bothVersions('sends the refusals that still wait before it closes their sockets [P-105] [P-226] [E-002] [E-026]', async (vsn, t) => {
     const server = await startServer({ env: { CHANNEL_ERROR_BACKOFF_MS: 60_000, DRAIN_DELAY_MS: 2_000 } });
     t.after(() => server.stop());
     const client = await connect(server, { vsn });

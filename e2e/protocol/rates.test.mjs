@@ -23,7 +23,7 @@ const over = async (server, rate) => (await server.metrics()).value('realtime_te
 const linesOf = (server, code) => server.log.split('\n').filter((line) => line.includes(code)).length;
 
 suite('rates', { concurrency: true }, () => {
-  test('above the event rate a channel that receives a broadcast gets it and is closed; the socket stays, and it ends [P-217] [P-218] [P-219] [P-220]', async () => {
+  test('above the event rate a channel that receives a broadcast gets it and is closed; the socket stays, and it ends [P-217] [P-218] [P-219] [P-220] [E-008] [E-010]', async () => {
     const LIMIT = 10;
     const TOPIC = 'realtime:busy';
     const server = await start({ TENANT_MAX_EVENTS_PER_SECOND: LIMIT }, { max_events_per_second: LIMIT });
@@ -74,7 +74,7 @@ suite('rates', { concurrency: true }, () => {
     }
   });
 
-  test('above the join rate joins are refused and their sockets closed, connections get 429, and it ends [P-026] [P-109]', async () => {
+  test('above the join rate joins are refused and their sockets closed, connections get 429, and it ends [P-026] [P-109] [E-001] [E-003] [E-008]', async () => {
     const LIMIT = 2;
     const server = await start({ TENANT_MAX_JOINS_PER_SECOND: LIMIT }, { max_joins_per_second: LIMIT });
     const client = await connect(server);
@@ -98,7 +98,7 @@ suite('rates', { concurrency: true }, () => {
     await (await connect(server)).join('realtime:late');
   });
 
-  test('a tenant that is full refuses handshakes and first joins, members join on, and who leaves makes room [P-025] [P-107]', async () => {
+  test('a tenant that is full refuses handshakes and first joins, members join on, and who leaves makes room [P-025] [P-107] [E-001] [E-002]', async () => {
     const server = await start({ TENANT_MAX_CONCURRENT_USERS: 1 }, {});
     const [member, late] = [await connect(server), await connect(server)];
     await member.join('realtime:a');

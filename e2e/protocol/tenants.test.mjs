@@ -21,7 +21,7 @@ before(async () => {
 });
 after(async () => assert.equal(await server.stop(), 0));
 
-test('a suspended tenant gets no sockets and sends nothing by REST, but its ping is answered [P-011]', async () => {
+test('a suspended tenant gets no sockets and sends nothing by REST, but its ping is answered [P-011] [E-001]', async () => {
   const handshake = await request(server, { path: socketPath(server), headers: { ...upgradeHeaders(), ...SUSPENDED } });
   assert.deepEqual([handshake.status, JSON.parse(handshake.body)], [403, { error: 'Realtime was disabled for this tenant' }]);
   const body = JSON.stringify({ messages: [{ topic: 'a', event: 'e', payload: {} }] });
@@ -31,7 +31,7 @@ test('a suspended tenant gets no sockets and sends nothing by REST, but its ping
   assert.equal((await request(server, { path: '/api/ping', headers: SUSPENDED })).status, 200);
 });
 
-bothVersions('a tenant that allows private channels only refuses public ones, whatever their token is [P-103] [P-104]', async (vsn) => {
+bothVersions('a tenant that allows private channels only refuses public ones, whatever their token is [P-103] [P-104] [E-002]', async (vsn) => {
   const client = await connect(server, { vsn, ...PRIVATE });
   for (const payload of [{ config: {} }, { config: {}, access_token: 'no token at all' }]) {
     const refused = await client.tryJoin('realtime:public', payload);

@@ -49,7 +49,6 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
 bool IpAddress::is_v4() const { return std::equal(kV4Prefix.begin(), kV4Prefix.end(), bytes.begin()); }
 
 std::string IpAddress::text() const {
-  if (is_none()) return {};
   char out[INET6_ADDRSTRLEN];
   const std::uint8_t* from = bytes.data() + (is_v4() ? kV4Prefix.size() : 0);
   return inet_ntop(is_v4() ? AF_INET : AF_INET6, from, out, sizeof out);

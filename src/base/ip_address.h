@@ -16,7 +16,7 @@
 namespace rt {
 
 struct IpAddress {
-  std::array<std::uint8_t, 16> bytes{};  // all zero: none
+  std::array<std::uint8_t, 16> bytes{};  // `::`, which nobody has, where none is known
 
   static IpAddress v4(const std::uint8_t* four_bytes);
   static IpAddress v6(const std::uint8_t* sixteen_bytes);
@@ -24,8 +24,7 @@ struct IpAddress {
   static std::optional<IpAddress> parse(std::string_view text);
 
   bool is_v4() const;
-  bool is_none() const { return *this == IpAddress{}; }
-  std::string text() const;  // empty for none
+  std::string text() const;
   bool operator==(const IpAddress&) const = default;
 };
 

@@ -49,7 +49,7 @@ bool becomes_true(const std::function<bool()>& condition) {
   return condition();
 }
 
-TEST_CASE("a line names time, tenant, error code and level before its message [C-027] [E-005]") {
+TEST_CASE("a line names time, tenant, error code and level before its message [C-027]") {
   const LogFields fields{.tenant = "acme", .error_code = "MalformedJWT", .topic = "room:1", .request_id = "r1"};
   const std::string line = line_of({.region = "us-east-1"}, fields, "MalformedJWT: not a token");
   CHECK(matches(line,

@@ -78,7 +78,7 @@ TEST_CASE("below the level of the log nothing is written but what went wrong") {
   CHECK(silent.exchange("/x", 500).empty());
 }
 
-TEST_CASE("health checks are information whatever they find, or not logged at all") {
+TEST_CASE("health checks are information whatever they find, or not logged at all [H-079]") {
   for (const char* path : {"/healthcheck", "/api/tenants/acme/health", "/realtime/v1/api/tenants/acme/health"}) {
     Fixture logging;
     const LineList lines = logging.exchange(path, 503);
