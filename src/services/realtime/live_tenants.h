@@ -38,7 +38,7 @@ struct LiveTenant {
   RateMeter requests;  // of the REST API
 };
 
-// Thread-safe; asked once per handshake.
+// Thread-safe; asked once per handshake, and per request of a long-poll client.
 class LiveTenants {
  public:
   // Null: there is no such tenant.

@@ -63,10 +63,10 @@ std::string token_of(const http::Request& request) {
 PostedFrames::PostedFrames(const http::Request& request) : body_(request.body), is_lines_(is_of_lines(request)) {}
 
 std::optional<std::string> PostedFrames::fault() const {
-  std::size_t frames = 0;
+  std::size_t lines = 0;
   std::size_t at = 0;
   while (const auto line = next_line(at)) {
-    if (++frames > kPostedFramesMax)
+    if (++lines > kPostedFramesMax)
       return "one POST may have " + std::to_string(kPostedFramesMax) + " frames: send the others in further ones";
     const std::size_t bytes = is_lines_ && !is_json(*line) ? line->size() / 4 * 3 : line->size();
     if (bytes > kFrameBytesMax) return "a frame may have " + std::to_string(kFrameBytesMax) + " bytes";
@@ -75,7 +75,8 @@ std::optional<std::string> PostedFrames::fault() const {
 }
 
 std::optional<PostedFrames::Frame> PostedFrames::next() {
-  const auto line = next_line(at_);
+  auto line = next_line(at_);
+  while (is_lines_ && line && line->empty()) line = next_line(at_);
   if (!line) return std::nullopt;
   if (is_lines_ && !is_json(*line)) {
     if (auto decoded = base64_decode(*line)) {
@@ -89,14 +90,12 @@ std::optional<PostedFrames::Frame> PostedFrames::next() {
 std::optional<std::string_view> PostedFrames::next_line(std::size_t& at) const {
   const std::string_view body = body_;
   if (!is_lines_) return std::exchange(at, body.size() + 1) == 0 ? std::optional(body) : std::nullopt;
-  while (at < body.size()) {
-    const std::size_t end = std::min(body.find('\n', at), body.size());
-    std::string_view line = body.substr(at, end - at);
-    at = end + 1;
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (!line.empty()) return line;
-  }
-  return std::nullopt;
+  if (at >= body.size()) return std::nullopt;
+  const std::size_t end = std::min(body.find('\n', at), body.size());
+  std::string_view line = body.substr(at, end - at);
+  at = end + 1;
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
 }
 
 http::Response opened_answer(std::string_view token) { return with_token(410, token, "[]"); }

@@ -27,7 +27,8 @@ struct LongPollToken {
 // The token that a request carries, in its query or in a header; empty: none.
 std::string token_of(const http::Request& request);
 
-inline constexpr std::size_t kPostedFramesMax = 1000;  // phoenix.js sends 100
+// Also of empty lines: looking for what is between them takes time. phoenix.js sends 100.
+inline constexpr std::size_t kPostedFramesMax = 1000;
 
 // The frames in the body of a POST: one, or with `application/x-ndjson` one in each line that is not empty. There a
 // line that is no JSON array or object is a binary frame in base64, as phoenix.js sends an ArrayBuffer.
