@@ -21,7 +21,8 @@ TEST_CASE("base64 matches the examples of RFC 4648 and decodes what it encodes")
 
 TEST_CASE("base64 has exactly one text for some bytes") {
   CHECK(base64_decode("Zm8=") == "fo");
-  for (const char* text : {"Zm8", "Zm8==", "Zm9=", "Zg=", "Z===", "====", "=", "Zm8=Zm8=", "-_8=", "Zm 8"}) {
+  for (const char* text : {"Zm8", "Zm8==", "Zm9=", "Zg=", "Z===", "====", "=", "Zm8=Zm8=", "-_8=", "Zm 8",
+                           "Zh==", "Zm8=\n", "\xff\xff\xff\xff", "Zm9v=", "Zm9vZ", "Zm9vZg", "Zm9vZm8"}) {
     CAPTURE(text);
     CHECK(!base64_decode(text));
   }

@@ -9,15 +9,10 @@
 namespace rt::realtime {
 namespace {
 
-// Worth a fraction of a turn; a worker delivers mail until its turn is over.
-constexpr std::size_t kClientsPerMail = 16;
-constexpr std::size_t kFramesPerMail = 32;
-// Of one answer. More goes into the next, so that quoting it keeps nobody waiting.
+// Of one answer. More goes into the next.
 constexpr std::size_t kBytesPerPoll = 256 * 1024;
 // Of what one session has posted and that waits, e.g. behind a refused join.
 constexpr std::size_t kPostedBytesMax = 8'000'000;
-// A frame of the largest size with its envelope makes no slow consumer.
-constexpr std::size_t kLargestFrameBytes = ws::ReaderLimits{}.message_bytes_max + 4096;
 // A client that begins anew leaves its old session behind for a while.
 constexpr std::int64_t kSessionsPerUser = 2;
 
@@ -59,6 +54,15 @@ struct LongPolls::Client {
   std::size_t posted_bytes = 0;
   Deadline due{on_due, this};  // with a poll: to be answered; without: nobody asks any more
   std::unique_ptr<Session> session;
+};
+
+// What one mail does: a fraction of a turn. A worker delivers mail until its turn is over.
+struct LongPolls::Share {
+  std::size_t clients = 16;
+  std::size_t frames = 32;         // of clients
+  std::size_t bytes = 256 * 1024;  // of answers
+
+  bool is_used_up() const { return clients == 0 || frames == 0 || bytes == 0; }
 };
 
 struct LongPolls::AttendMail final : public net::Mail {
@@ -136,12 +140,13 @@ void LongPolls::post(std::string_view token, const LiveTenant* tenant, PostedFra
   call(*found);
 }
 
-void LongPolls::send(net::ConnectionId id, const net::FrameRef& frame) {
+void LongPolls::send(net::ConnectionId id, const net::FrameRef& message) {
   Client* found = client(id);
   if (found == nullptr || found->phase != Client::Phase::kOpen) return;
-  found->queue.push(frame);
+  found->queue.push(message);
   const LongPollConfig& config = shard_.node().config.long_poll;
-  if (found->queue.bytes() > std::max(config.queue_bytes_max, kLargestFrameBytes)) {
+  // A single message makes nobody slow, however large.
+  if (found->queue.bytes() > config.queue_bytes_max && found->queue.size() > 1) {
     shard_.counters().long_polls_slow.add();
     slow_consumer(*found);
   } else if (queue_bytes_ > config.all_queues_bytes_max) {
@@ -153,15 +158,15 @@ void LongPolls::send(net::ConnectionId id, const net::FrameRef& frame) {
 
 void LongPolls::slow_consumer(Client& client) {
   shard_.counters().long_poll_frames_dropped.add(client.queue.discard());
-  close(client.id);
+  if (client.phase == Client::Phase::kOpen) client.phase = Client::Phase::kEnding;
+  call(client);
 }
 
 // Whoever holds most goes first, until there is room for a while.
 void LongPolls::relieve_queues() {
   std::vector<Client*> holders;
   for (const Slot& slot : slots_) {
-    if (slot.client && slot.client->phase == Client::Phase::kOpen && !slot.client->queue.is_empty())
-      holders.push_back(slot.client.get());
+    if (slot.client && !slot.client->queue.is_empty()) holders.push_back(slot.client.get());
   }
   std::ranges::sort(holders, std::greater(), [](const Client* client) { return client->queue.bytes(); });
   const std::size_t goal = shard_.node().config.long_poll.all_queues_bytes_max / 16 * 15;
@@ -224,32 +229,36 @@ void LongPolls::send_mail() {
 
 void LongPolls::attend() {
   mail_is_on_its_way_ = false;
-  std::size_t frames_left = kFramesPerMail;
-  for (std::size_t left = std::min(kClientsPerMail, called_.size()); left > 0 && frames_left > 0; --left) {
+  Share left;
+  left.clients = std::min(left.clients, called_.size());
+  for (; !left.is_used_up(); --left.clients) {
     const net::ConnectionId id = called_.front();
     called_.pop_front();
-    if (Client* called = client(id)) attend(*called, frames_left);
+    if (Client* called = client(id)) attend(*called, left);
   }
   shard_.update_gauges();
   send_mail();
 }
 
 // What is done last may bring about the client's next request, so nothing of it may be needed afterwards.
-void LongPolls::attend(Client& client, std::size_t& frames_left) {
+void LongPolls::attend(Client& client, Share& left) {
   using Phase = Client::Phase;
   client.is_called = false;
-  work(client, frames_left);
+  work(client, left);
   if (client.phase == Phase::kEnding) end_session(client);
   if (client.phase == Phase::kOpen && !client.is_paused && !client.posts.empty()) call(client);
-  if (client.poll && !client.queue.is_empty()) return hand_out(client);
+  if (client.poll && !client.queue.is_empty()) {
+    left.bytes -= std::min(left.bytes, client.queue.bytes());
+    return hand_out(client);
+  }
   if (client.is_over()) remove(client);
 }
 
-void LongPolls::work(Client& client, std::size_t& frames_left) {
-  while (client.phase == Client::Phase::kOpen && !client.is_paused && !client.posts.empty() && frames_left > 0) {
+void LongPolls::work(Client& client, Share& left) {
+  while (client.phase == Client::Phase::kOpen && !client.is_paused && !client.posts.empty() && left.frames > 0) {
     Post& post = client.posts.front();
     if (const auto frame = post.frames.next()) {
-      --frames_left;
+      --left.frames;
       client.is_paused = client.session->on_message(frame->opcode, frame->bytes) == net::Reading::kPause;
       continue;
     }

@@ -44,8 +44,8 @@ class LongPolls {  // used on its worker's thread
   void post(std::string_view token, const LiveTenant* tenant, PostedFrames frames, const Answer& answer);
 
   // As a worker does for a connection. `id` has kLongPollSlot; it may name none any more.
-  void send(net::ConnectionId id, const net::FrameRef& frame);
-  void close(net::ConnectionId id);  // what waits can still be asked for
+  void send(net::ConnectionId id, const net::FrameRef& message);  // as made by to_message()
+  void close(net::ConnectionId id);                               // what waits can still be asked for
   void cut(net::ConnectionId id);
   void go_on(net::ConnectionId id);
 
@@ -58,6 +58,7 @@ class LongPolls {  // used on its worker's thread
  private:
   struct Client;
   struct AttendMail;
+  struct Share;
   struct TokenHash {
     HashKey key;
     std::size_t operator()(std::string_view token) const { return siphash(key, token); }
@@ -72,8 +73,8 @@ class LongPolls {  // used on its worker's thread
   void call(Client& client);
   void send_mail();
   void attend();
-  void attend(Client& client, std::size_t& frames_left);
-  void work(Client& client, std::size_t& frames_left);
+  void attend(Client& client, Share& left);
+  void work(Client& client, Share& left);
   void end_session(Client& client);
   void hand_out(Client& client);
   void slow_consumer(Client& client);

@@ -7,22 +7,24 @@
 
 namespace rt::realtime {
 
-void PollQueue::push(net::FrameRef frame) {
-  bytes_ += frame.bytes().size();
-  all_bytes_ += frame.bytes().size();
-  frames_.push_back(std::move(frame));
+std::string to_message(std::string_view frame) { return json::quoted(ws::parse_server_frame(frame).payload); }
+
+void PollQueue::push(net::FrameRef message) {
+  bytes_ += message.bytes().size();
+  all_bytes_ += message.bytes().size();
+  messages_.push_back(std::move(message));
 }
 
 std::string PollQueue::take(std::size_t bytes_max) {
   std::string out = "[";
   std::size_t taken = 0;
-  while (!frames_.empty()) {
-    const std::string_view frame = frames_.front().bytes();
-    if (taken > 0 && taken + frame.size() > bytes_max) break;
+  while (!messages_.empty()) {
+    const std::string_view message = messages_.front().bytes();
+    if (taken > 0 && taken + message.size() > bytes_max) break;
     if (taken > 0) out += ',';
-    json::append_quoted(out, ws::parse_server_frame(frame).payload);
-    taken += frame.size();
-    frames_.pop_front();
+    out += message;
+    taken += message.size();
+    messages_.pop_front();
   }
   bytes_ -= taken;
   all_bytes_ -= taken;
@@ -31,8 +33,8 @@ std::string PollQueue::take(std::size_t bytes_max) {
 }
 
 std::size_t PollQueue::discard() {
-  const std::size_t count = frames_.size();
-  frames_.clear();
+  const std::size_t count = messages_.size();
+  messages_.clear();
   all_bytes_ -= std::exchange(bytes_, 0);
   return count;
 }

@@ -4,10 +4,14 @@
 #include <cstddef>
 #include <deque>
 #include <string>
+#include <string_view>
 
 #include "io/net/frame_ref.h"
 
 namespace rt::realtime {
+
+// A whole frame of text as a client finds it among its messages: a JSON string.
+std::string to_message(std::string_view frame);
 
 class PollQueue {  // used on one worker's thread
  public:
@@ -17,13 +21,14 @@ class PollQueue {  // used on one worker's thread
   PollQueue(const PollQueue&) = delete;
   PollQueue& operator=(const PollQueue&) = delete;
 
-  // A whole frame of text. A shared one counts in full for each queue that holds it.
-  void push(net::FrameRef frame);
-  bool is_empty() const { return frames_.empty(); }
+  // As made by to_message(). A shared one counts in full for each queue that holds it.
+  void push(net::FrameRef message);
+  bool is_empty() const { return messages_.empty(); }
+  std::size_t size() const { return messages_.size(); }
   std::size_t bytes() const { return bytes_; }
 
-  // Takes the oldest frames, at least one and about `bytes_max` at most: their texts as a JSON array of strings. They
-  // are gone, whether or not they arrive.
+  // Takes the oldest messages, at least one and `bytes_max` at most, as a JSON array of strings. They are gone, whether
+  // or not they arrive.
   std::string take(std::size_t bytes_max);
   // Returns how many there were.
   std::size_t discard();
@@ -31,7 +36,7 @@ class PollQueue {  // used on one worker's thread
  private:
   std::size_t& all_bytes_;
   std::size_t bytes_ = 0;
-  std::deque<net::FrameRef> frames_;
+  std::deque<net::FrameRef> messages_;
 };
 
 }  // namespace rt::realtime

@@ -8,13 +8,15 @@
 namespace rt::realtime {
 namespace {
 
-net::FrameRef frame(std::string_view text) { return net::FrameRef(ws::make_frame(ws::Opcode::kText, {text})); }
+net::FrameRef message(std::string_view text) {
+  return net::FrameRef(to_message(ws::make_frame(ws::Opcode::kText, {text})));
+}
 
 TEST_CASE("a poll gets the texts of the frames in order, as strings of one JSON array") {
   std::size_t all = 0;
   PollQueue queue(all);
-  queue.push(frame(R"([null,"1","t","e",{"a":"\n\"grüße"}])"));
-  queue.push(frame(std::string(70'000, ' ')));
+  queue.push(message(R"([null,"1","t","e",{"a":"\n\"grüße"}])"));
+  queue.push(message(std::string(70'000, ' ')));
   const std::string messages = queue.take(1'000'000);
   CHECK(messages == R"(["[null,\"1\",\"t\",\"e\",{\"a\":\"\\n\\\"grüße\"}]",")" + std::string(70'000, ' ') + "\"]");
   CHECK(json::walk_document(messages));
@@ -25,7 +27,7 @@ TEST_CASE("a poll gets the texts of the frames in order, as strings of one JSON 
 TEST_CASE("a poll gets no more than its share, but always one frame") {
   std::size_t all = 0;
   PollQueue queue(all);
-  for (int i = 0; i < 3; ++i) queue.push(frame(std::string(98, 'a' + static_cast<char>(i))));
+  for (int i = 0; i < 3; ++i) queue.push(message(std::string(98, 'a' + static_cast<char>(i))));
   CHECK(queue.take(200) == "[\"" + std::string(98, 'a') + "\",\"" + std::string(98, 'b') + "\"]");
   CHECK(queue.take(1) == "[\"" + std::string(98, 'c') + "\"]");
 }
@@ -35,7 +37,7 @@ TEST_CASE("what waits is counted, for a queue and for all of a worker, until it 
   {
     PollQueue first(all);
     PollQueue second(all);
-    const net::FrameRef shared = frame(std::string(98, 'x'));
+    const net::FrameRef shared = message(std::string(98, 'x'));
     first.push(shared);
     second.push(shared);
     second.push(shared);

@@ -116,7 +116,8 @@ Session* Shard::session_at(std::size_t place) {
 }
 
 void Shard::send(net::ConnectionId connection, const net::FrameRef& frame) {
-  is_long_poll(connection) ? long_polls_.send(connection, frame) : worker_.send(connection, frame);
+  if (is_long_poll(connection)) return long_polls_.send(connection, net::FrameRef(to_message(frame.bytes())));
+  worker_.send(connection, frame);
 }
 
 void Shard::close(net::ConnectionId connection, ws::CloseCode code) {
@@ -171,6 +172,7 @@ void Shard::deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant
     bool ready = false;
     net::FrameRef plain;
     net::FrameRef compressed;
+    net::FrameRef polled;
     Undeliverable why = Undeliverable::kNot;
   } prepared[3];
   std::uint64_t deliveries = 0;
@@ -196,7 +198,8 @@ void Shard::deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant
     const bool compress = deflate && deflate->takes(p.plain.bytes().size());
     if (compress && !p.compressed) p.compressed = net::FrameRef(broadcast.compressed(form, deflater_));
     if (polls) {
-      long_polls_.send(connection_id(subscriber.socket), p.plain);
+      if (!p.polled) p.polled = net::FrameRef(to_message(p.plain.bytes()));
+      long_polls_.send(connection_id(subscriber.socket), p.polled);
     } else {
       worker_.send(connection_id(subscriber.socket), compress ? p.compressed : p.plain, urgency);
     }
