@@ -1,23 +1,14 @@
 // supabase-js in a real browser, from the bundle that web pages load, talking with a client in Node.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { openBrowser } from '../harness/browser.mjs';
 import { startServer } from '../harness/server.mjs';
 import { subscribe, supabase } from './supabase.mjs';
 
 const BUNDLE = fileURLToPath(new URL('supabase.js', import.meta.resolve('@supabase/supabase-js').replace(/dist\/.*/, 'dist/umd/')));
-const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync'];
-
-const executablePath = [process.env.CHROMIUM, '/usr/bin/chromium'].find((path) => path && existsSync(path));
-assert.ok(executablePath, 'this test needs Chromium: install the package chromium, or name its program in the variable CHROMIUM');
-
 const server = await startServer();
 after(() => server.stop());
 
@@ -30,12 +21,8 @@ const pages = createServer(async (request, response) => {
 await new Promise((resolve) => pages.listen(0, '127.0.0.1', resolve));
 after(() => pages.close());
 
-const profile = await mkdtemp(join(tmpdir(), 'realtime-e2e-chromium-'));
-const browser = await chromium.launchPersistentContext(profile, { executablePath, args: FLAGS });
-after(async () => {
-  await browser.close();
-  await rm(profile, { recursive: true, force: true });
-});
+const browser = await openBrowser();
+after(() => browser.close());
 
 // Runs in the page: subscribes, keeps what it hears and answers each `question`.
 function joinInPage({ url, token, topic, vsn }) {

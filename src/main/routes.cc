@@ -1,5 +1,7 @@
 #include "main/routes.h"
 
+#include <algorithm>
+
 #include "base/percent.h"
 #include "main/request_failure.h"
 #include "main/rest_tenant.h"
@@ -119,8 +121,9 @@ void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const h
                           .id = request.id,
                           .takes_gzip = !is_long_poll && http::accepts_gzip(request)};
   if (is_long_poll) return long_poll(exchange, request);
-  if ((request.method == "GET" || request.method == "HEAD") && metrics_region(request.resource()))
-    return metrics(exchange, request);
+  const bool gets = request.method == "GET" || request.method == "HEAD";
+  if (gets && metrics_region(path)) return metrics(exchange, request);
+  if (const ops::StaticFile* file = gets ? files_.find(path) : nullptr) return send_file(exchange, request, *file);
   if (const auto access = tenancy::TenantApi::access_for(request)) {
     if (!may(*access, request)) return respond(exchange, {.status = 403});
     return administer(exchange, request);
@@ -153,6 +156,23 @@ void Routes::long_poll(const Exchange& exchange, const http::Request& request) {
   });
 }
 
+void Routes::send_file(const Exchange& exchange, const http::Request& request, const ops::StaticFile& file) {
+  const ops::Coding coding = exchange.takes_gzip ? ops::Coding::kGzip : ops::Coding::kNone;
+  const Exchange as_it_is{exchange.worker, exchange.connection, exchange.id, false};
+  if (auto answer = ops::answer_without_body(request, file, coding)) {
+    log_failure(exchange.worker, request, *answer);
+    return respond(as_it_is, std::move(*answer));
+  }
+  if (auto body = files_.ready(file, coding)) return respond(as_it_is, ops::answer_with(file, coding, std::move(body)));
+  const bool posted = jobs_.post([this, as_it_is, &file, coding] {
+    respond_from_elsewhere(as_it_is, ops::answer_with(file, coding, files_.load(file, coding)));
+  });
+  if (posted) return;
+  http::Response busy = http::Response::text(503, "too much to do at once: try again");
+  log_failure(exchange.worker, request, busy);
+  respond(as_it_is, std::move(busy));
+}
+
 void Routes::log_failure(net::Worker& worker, const http::Request& request, const http::Response& response) {
   if (response.status < 400) return;
   const auto failure = failure_of(request, response);
@@ -172,7 +192,8 @@ void Routes::log_failure(net::Worker& worker, const http::Request& request, cons
 
 void Routes::respond(const Exchange& exchange, http::Response response) {
   if (exchange.takes_gzip && response.body.size() <= kGzipOnWorkerBytesMax) http::gzip(response);
-  response.headers.push_back({"cache-control", "max-age=0, private, must-revalidate"});
+  if (std::ranges::find(response.headers, "cache-control", &http::Header::name) == response.headers.end())
+    response.headers.push_back({"cache-control", "max-age=0, private, must-revalidate"});
   response.headers.push_back({"x-request-id", exchange.id});
   exchange.worker.respond(exchange.connection, response);
 }

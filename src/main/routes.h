@@ -13,6 +13,7 @@
 #include "services/ops/echo.h"
 #include "services/ops/operator_token.h"
 #include "services/ops/request_log.h"
+#include "services/ops/static_files.h"
 #include "services/realtime/long_poll_endpoint.h"
 #include "services/realtime/node.h"
 #include "services/realtime/socket_endpoint.h"
@@ -70,6 +71,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   void log_failure(net::Worker& worker, const http::Request& request, const http::Response& response);
   void long_poll(const Exchange& exchange, const http::Request& request);
   void administer(const Exchange& exchange, const http::Request& request);
+  void send_file(const Exchange& exchange, const http::Request& request, const ops::StaticFile& file);
   // On the thread for jobs: a node with many tenants has much to say.
   void metrics(const Exchange& exchange, const http::Request& request);
   bool may(tenancy::TenantApi::Access access, const http::Request& request) const;
@@ -87,6 +89,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   const Obstacles obstacles_;
   const Scrape scrape_;
   JobThread& jobs_;
+  ops::StaticFiles files_{ops::swagger_ui_files()};
   realtime::SocketEndpoint sockets_;
   realtime::LongPollEndpoint long_polls_;
   std::vector<std::unique_ptr<ops::Echo>> echoes_;              // by worker index

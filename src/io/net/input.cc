@@ -307,13 +307,15 @@ void Worker::Impl::respond(Connection& c, const http::Response& response) {
   RT_CHECK(http.stage == HttpPart::Stage::kAnswering);
   const bool keep_alive = http.keep_alive && !refusing_requests;
   enqueue_unlimited(c, FrameRef(serialized(response, http.body_of, keep_alive)));
+  if (response.shared_body && http.body_of == http::BodyOf::kGet) enqueue_unlimited(c, FrameRef(response.shared_body));
   http.stage = HttpPart::Stage::kIdle;
   worker.requests_.on_answered(worker, c.id, response.status);
   c.linger_after_flush = !keep_alive;
   const Time idle_at = worker.now_ + worker.config_.idle_timeout;
   c.deadline.set(worker.wheel_,
                  c.blocked_since ? std::min(idle_at, *c.blocked_since + worker.config_.send_blocked_timeout) : idle_at);
-  if (!c.consuming) consume(c, {});
+  if (all_queue_bytes > worker.config_.all_send_queues_bytes_max) relieve_queues();
+  if (!c.consuming && c.phase != Phase::kGone) consume(c, {});
 }
 
 void Worker::Impl::refuse(Connection& c, const http::Refusal& refusal) {

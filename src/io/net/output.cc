@@ -72,14 +72,21 @@ void Worker::Impl::relieve_queues() {
   std::vector<Holder> holders;
   for (const Slot& slot : slots) {
     Connection* c = slot.connection.get();
-    if (c != nullptr && c->phase == Phase::kWebSocket && !c->queue.empty()) holders.push_back({c->queue.bytes(), c});
+    const bool may_go = c != nullptr && (c->phase == Phase::kWebSocket || c->phase == Phase::kHttp);
+    if (may_go && !c->queue.empty()) holders.push_back({c->queue.bytes(), c});
   }
   std::ranges::make_heap(holders, {}, &Holder::bytes);
   const std::size_t goal = worker.config_.all_send_queues_bytes_max / 16 * 15;
   while (all_queue_bytes > goal && !holders.empty()) {
     std::ranges::pop_heap(holders, {}, &Holder::bytes);
-    slow_consumer(*holders.back().connection, worker.counters_.slow_consumers_worker_cap);
+    Connection& c = *holders.back().connection;
     holders.pop_back();
+    if (c.phase == Phase::kWebSocket) {
+      slow_consumer(c, worker.counters_.slow_consumers_worker_cap);
+    } else {
+      worker.counters_.slow_consumers_worker_cap.add();
+      abort(c);
+    }
   }
 }
 

@@ -63,4 +63,22 @@ void gzip(Response& response) {
   response.headers.push_back({"content-encoding", "gzip"});
 }
 
+std::string gunzip(std::string_view packed) {
+  constexpr std::size_t kTrailerBytes = 8;  // its last four: the size (RFC 1952 2.3.1)
+  RT_CHECK(packed.size() > kTrailerBytes);
+  std::size_t size = 0;
+  for (std::size_t i = 1; i <= 4; ++i) size = size << 8 | static_cast<unsigned char>(packed[packed.size() - i]);
+  std::string out(size, '\0');
+  z_stream stream{};
+  RT_CHECK(inflateInit2(&stream, kGzipWindowBits) == Z_OK);
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
+  stream.avail_in = static_cast<uInt>(packed.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  const int done = inflate(&stream, Z_FINISH);
+  inflateEnd(&stream);
+  RT_CHECK(done == Z_STREAM_END && stream.avail_out == 0);
+  return out;
+}
+
 }  // namespace rt::http

@@ -16,4 +16,7 @@ bool accepts_gzip(const Request& request);
 // Compresses the body, where it gains by it, and says so in the headers. Takes about 10 ms for a megabyte.
 void gzip(Response& response);
 
+// What was compressed. For bytes of our own: broken ones abort.
+std::string gunzip(std::string_view packed);
+
 }  // namespace rt::http

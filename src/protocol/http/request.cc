@@ -52,6 +52,10 @@ std::string_view reason_phrase(int status) {
       return "Accepted";
     case 204:
       return "No Content";
+    case 302:
+      return "Found";
+    case 304:
+      return "Not Modified";
     case 400:
       return "Bad Request";
     case 401:
@@ -173,7 +177,8 @@ std::string serialize(const Response& response, BodyOf kind, bool keep_alive, st
   out += "\r\ndate: ";
   out += date;
   for (const Header& header : response.headers) out += "\r\n" + header.name + ": " + header.value;
-  if (response.status != 204) out += "\r\ncontent-length: " + std::to_string(response.body.size());
+  const std::size_t body_bytes = response.shared_body ? response.shared_body->size() : response.body.size();
+  if (response.status != 204 && response.status != 304) out += "\r\ncontent-length: " + std::to_string(body_bytes);
   if (!keep_alive) out += "\r\nconnection: close";
   out += "\r\n\r\n";
   if (kind == BodyOf::kGet) out += response.body;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,6 +45,7 @@ struct Response {
   int status = 200;
   std::vector<Header> headers;  // without content-length, connection and date, which are added
   std::string body;
+  std::shared_ptr<const std::string> shared_body{};  // instead of `body`, where many are sent the same
 
   static Response text(int status, std::string body);
   static Response json(int status, std::string body);
@@ -51,7 +53,7 @@ struct Response {
 
 enum class BodyOf : std::uint8_t { kGet, kHead };  // a response to HEAD has the headers of GET and no body
 
-// The bytes of the response. `date` is the value of the Date header.
+// The bytes of the response, but for a shared body. `date` is the value of the Date header.
 std::string serialize(const Response& response, BodyOf kind, bool keep_alive, std::string_view date);
 
 // An IMF-fixdate (RFC 9110 5.6.7).
