@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const CHECKS = { P: 227, E: 27 }; // of these families each check is listed
+const CHECKS = { P: 227, H: 90, E: 27 }; // of these families each check is listed
 
 const read = (file) => readFileSync(join(ROOT, file), 'utf8');
 
@@ -31,7 +31,7 @@ function coveredBy(file) {
   return [...names].flatMap(([, , name, ids]) => ids.match(/[PHTME]-\d{3}/g).map((id) => `${id} \`${file}\`: ${name}`));
 }
 
-test('each check of the protocol and of errors is listed once, with tests or the reason why there are none', () => {
+test('each check of the protocol, of the HTTP API and of errors is listed once, with tests or the reason why there are none', () => {
   for (const [family, count] of Object.entries(CHECKS)) {
     const ids = Array.from({ length: count }, (_, n) => `${family}-${String(n + 1).padStart(3, '0')}`);
     assert.deepEqual(listed().map(({ id }) => id).filter((id) => id.startsWith(family)), ids);

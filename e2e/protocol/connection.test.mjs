@@ -330,7 +330,7 @@ suite('limits of the listener', () => {
     assert.equal(await exchange(healthcheck({}, `?${'x'.repeat(8_000)}`)), 414);
   });
 
-  test('a header value of more than 4096 bytes gets 431, and a host of more than 255', async () => {
+  test('a header value of more than 4096 bytes gets 431, and a host of more than 255 [H-011]', async () => {
     assert.equal(await exchange(healthcheck({ 'X-Long': 'x'.repeat(4096) })), 200);
     assert.equal(await exchange(healthcheck({ 'X-Long': 'x'.repeat(4097) })), 431);
     assert.equal(await exchange(healthcheck({ Host: 'h'.repeat(255) })), 200);

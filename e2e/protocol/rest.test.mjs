@@ -36,7 +36,7 @@ async function subscribers(topic, options) {
 }
 
 suite('the batch', () => {
-  test('reaches every subscriber of its topics once and in order, as text on both versions, with its id [P-136] [P-137]', async () => {
+  test('reaches every subscriber of its topics once and in order, as text on both versions, with its id [P-136] [P-137] [H-035] [H-036] [H-037]', async () => {
     const [one, two] = [newTopic(), newTopic()];
     const clients = await subscribers(one);
     const others = await subscribers(two);
@@ -59,7 +59,7 @@ suite('the batch', () => {
     }
   });
 
-  test('of which one message is bad is refused as a whole', async () => {
+  test('of which one message is bad is refused as a whole [H-039]', async () => {
     const topic = newTopic();
     const clients = await subscribers(topic);
     const answer = await postBatch([{ topic, event: 'e', payload: {} }, { topic, event: '', payload: [] }]);
@@ -81,7 +81,7 @@ suite('the batch', () => {
 });
 
 suite('a single broadcast', () => {
-  test('of JSON is a binary frame for V2 and text for V1, letter by letter as it was sent', async () => {
+  test('of JSON is a binary frame for V2 and text for V1, letter by letter as it was sent [H-050]', async () => {
     const topic = newTopic();
     const [v1, v2] = await subscribers(topic);
     const body = '{"x": 1.50, "y":"\\u00e9"}';
@@ -94,7 +94,7 @@ suite('a single broadcast', () => {
     assert.ok(text.raw.toString().includes(body));
   });
 
-  test('of bytes reaches V2 as the bytes that they are, and V1 not at all', async () => {
+  test('of bytes reaches V2 as the bytes that they are, and V1 not at all [H-051]', async () => {
     const topic = newTopic();
     const [v1, v2] = await subscribers(topic);
     const path = singlePath(topic, 'bytes');
@@ -108,14 +108,14 @@ suite('a single broadcast', () => {
     await v1.expectQuiet();
   });
 
-  test('goes to the topic that the path names, colons and spaces and all', async () => {
+  test('goes to the topic that the path names, colons and spaces and all [H-055]', async () => {
     const topic = `a:b/c ${newTopic()}`;
     const [, v2] = await subscribers(topic);
     assert.equal((await post(singlePath(topic, 'ä b'), { body: '{}' })).status, 202);
     assert.equal((await v2.next()).topic, `realtime:${topic}`);
   });
 
-  test('with an event name too long for a binary frame costs V2 subscribers that message only [P-058]', async () => {
+  test('with an event name too long for a binary frame costs V2 subscribers that message only [P-058] [H-060]', async () => {
     const topic = newTopic();
     const [v1, v2] = await subscribers(topic);
     const event = 'e'.repeat(256);
@@ -127,7 +127,7 @@ suite('a single broadcast', () => {
     assert.equal((await v1.next()).payload.event, 'e');
   });
 
-  test('to a private topic is refused while no policy can be asked, and a public topic of its name hears nothing', async () => {
+  test('to a private topic is refused while no policy can be asked, and a public topic of its name hears nothing [H-047]', async () => {
     const topic = newTopic();
     const clients = await subscribers(topic);
     const answer = await post(`${singlePath(topic, 'e')}?private=true`, { body: '{}' });
@@ -137,7 +137,7 @@ suite('a single broadcast', () => {
   });
 });
 
-test('every answer carries a request id: the one in the baggage, or a fresh one', async () => {
+test('every answer carries a request id: the one in the baggage, or a fresh one [H-004] [H-005]', async () => {
   const idOf = async (path, headers) => (await request(server, { path, headers })).headers['x-request-id'];
   for (const path of ['/api/ping', '/healthcheck', '/nowhere']) {
     assert.equal(await idOf(path, { baggage: 'request-id=1234567890' }), '1234567890');
@@ -146,7 +146,7 @@ test('every answer carries a request id: the one in the baggage, or a fresh one'
   }
 });
 
-test('pings tell the rate of requests, and above the limit they are refused until it falls', async () => {
+test('pings tell the rate of requests, and above the limit they are refused until it falls [H-023]', async () => {
   const limited = await startServer({ env: { TENANT_MAX_EVENTS_PER_SECOND: 5 } });
   after(() => limited.stop());
   const ping = () => request(limited, { path: '/api/ping' });
@@ -165,7 +165,7 @@ test('pings tell the rate of requests, and above the limit they are refused unti
   assert.equal((await ping()).status, 200);
 });
 
-test('above the rate of events the REST API sends nothing', async () => {
+test('above the rate of events the REST API sends nothing [H-043]', async () => {
   const limited = await startServer({ env: { TENANT_MAX_EVENTS_PER_SECOND: 100 } });
   after(() => limited.stop());
   const token = limited.token();
@@ -185,7 +185,7 @@ test('above the rate of events the REST API sends nothing', async () => {
 const numbers = (count) => Array.from({ length: count }, (_, n) => n);
 const chunked = (text) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n0\r\n\r\n`;
 
-test('an expired token, none and one in x-api-key are all 401', async () => {
+test('an expired token, none and one in x-api-key are all 401 [H-027]', async () => {
   const expired = server.token({ exp: secondsFromNow(-10) });
   for (const headers of [{ Authorization: `Bearer ${expired}` }, {}, { 'x-api-key': server.token() }]) {
     const answer = await post('/api/broadcast', { token: null, headers: { ...JSON_TYPE, ...headers }, body: '{}' });

@@ -21,7 +21,7 @@ before(async () => {
 });
 after(async () => assert.equal(await server.stop(), 0));
 
-test('a suspended tenant gets no sockets and sends nothing by REST, but its ping is answered [P-011] [E-001]', async () => {
+test('a suspended tenant gets no sockets and sends nothing by REST, but its ping is answered [P-011] [E-001] [H-042]', async () => {
   const handshake = await request(server, { path: socketPath(server), headers: { ...upgradeHeaders(), ...SUSPENDED } });
   assert.deepEqual([handshake.status, JSON.parse(handshake.body)], [403, { error: 'Realtime was disabled for this tenant' }]);
   const body = JSON.stringify({ messages: [{ topic: 'a', event: 'e', payload: {} }] });
@@ -85,7 +85,7 @@ test('without its key the current format is not written, which is said once', as
   assert.equal(await one.stop(), 0);
 });
 
-test('operators see their tenants, and nobody else does', async () => {
+test('operators see their tenants, and nobody else does [H-013] [H-018] [H-076]', async () => {
   const asked = async (path, { token = server.token(), headers = {} } = {}) => {
     const answer = await request(server, { path, headers: { ...(token && { Authorization: `Bearer ${token}` }), ...headers } });
     return { ...answer, json: answer.body && JSON.parse(answer.body) };
@@ -118,7 +118,7 @@ test('operators see their tenants, and nobody else does', async () => {
   }
 });
 
-test('operators change their secret without a gap, and a token that got lost is shut out', async () => {
+test('operators change their secret without a gap, and a token that got lost is shut out [H-015] [H-016]', async () => {
   const NEXT = 'the next secret of operators';
   const lost = server.token({ name: 'lost' });
   const one = await startServer({ env: { API_JWT_SECRET_NEXT: NEXT, API_TOKEN_BLOCKLIST: `x, ${lost}` } });

@@ -59,7 +59,7 @@ TEST_CASE("a request is read alike however it is cut, and requests may follow ea
   }
 }
 
-TEST_CASE("each limit has its status") {
+TEST_CASE("each limit has its status [H-009] [H-011]") {
   const auto with_line = [](std::size_t bytes) {
     return "GET /" + std::string(bytes - 14, 'a') + " HTTP/1.1\r\nhost: h\r\n\r\n";
   };

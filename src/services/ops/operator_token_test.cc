@@ -15,7 +15,7 @@ bool accepts(const std::vector<http::Header>& headers, const std::vector<std::st
 
 std::string bearer(const std::string& token) { return "Bearer " + token; }
 
-TEST_CASE("an operator shows a token without claims, in one header of exact form") {
+TEST_CASE("an operator shows a token without claims, in one header of exact form [H-014] [H-015] [H-018]") {
   const std::string token = auth::mint("secret", "{}");
   CHECK(accepts({{"authorization", bearer(token)}}));
   CHECK(accepts({{"authorization", bearer(auth::mint("next secret", "{}"))}}));
@@ -27,7 +27,7 @@ TEST_CASE("an operator shows a token without claims, in one header of exact form
   CHECK(!accepts({{"authorization", bearer(auth::mint("", "{}"))}}));
 }
 
-TEST_CASE("a token on the blocklist is refused, with spaces in it or without, and others are not") {
+TEST_CASE("a token on the blocklist is refused, with spaces in it or without, and others are not [H-016]") {
   const std::string token = auth::mint("secret", "{}");
   CHECK(!accepts({{"authorization", bearer(token)}}, {"x", token}));
   CHECK(!accepts({{"authorization", bearer(" " + token.substr(0, 5) + " " + token.substr(5))}}, {token}));

@@ -65,7 +65,7 @@ std::string header(const http::Response& response, std::string_view name) {
 
 constexpr const char* kGood = R"([{"topic":"a","event":"e","payload":{}}])";
 
-TEST_CASE("requests for other paths and with other methods are not ours") {
+TEST_CASE("requests for other paths and with other methods are not ours [H-002]") {
   Node node;
   const auto status = [&](const char* method, const char* target) {
     return node.ask({.method = method, .target = target, .headers = {{"host", "acme.test"}}}).status;
@@ -83,7 +83,7 @@ TEST_CASE("requests for other paths and with other methods are not ours") {
   CHECK(status("GET", "/realtime/v1/api/ping") == 200);
 }
 
-TEST_CASE("a ping tells that the tenant is there, and its rate") {
+TEST_CASE("a ping tells that the tenant is there, and its rate [H-021] [H-023] [H-024]") {
   Node node;
   node.record.limits.events_per_second_max = 100;
   node.request_rate = 7.9;
@@ -106,7 +106,7 @@ TEST_CASE("a ping tells that the tenant is there, and its rate") {
   CHECK(header(node.ask(ping), "x-rate-limit") == "0");
 }
 
-TEST_CASE("the first step that fails decides") {
+TEST_CASE("the first step that fails decides [H-008] [H-010] [H-026] [H-042]") {
   Node node;
   const std::vector<http::Header> html = {{"accept", "text/html"}};
   CHECK(node.post("/api/broadcast", "{}", "application/json", html).status == 406);
@@ -124,7 +124,9 @@ TEST_CASE("the first step that fails decides") {
   CHECK(node.post("/api/broadcast/%20/events/e", "{}").body == R"({"message":"Tenant is suspended"})");
 }
 
-TEST_CASE("a token is taken from either header, the scheme in any case, and nothing else is a credential") {
+TEST_CASE(
+    "a token is taken from either header, the scheme in any case, and nothing else is a credential [H-027] [H-028] "
+    "[H-030]") {
   Node node;
   const auto status = [&](std::vector<http::Header> headers) {
     headers.push_back({"apikey", ""});
@@ -145,7 +147,7 @@ TEST_CASE("a token is taken from either header, the scheme in any case, and noth
   CHECK(node.log.find("\"k1\"") != std::string::npos);
 }
 
-TEST_CASE("browsers may send from other origins, also when they are refused") {
+TEST_CASE("browsers may send from other origins, also when they are refused [H-033] [H-034]") {
   Node node;
   const std::vector<http::Header> origin = {{"origin", "https://a.test"}};
   CHECK(header(node.post("/api/broadcast", "{", "application/json", origin), "access-control-allow-origin") == "*");
@@ -160,7 +162,7 @@ TEST_CASE("browsers may send from other origins, also when they are refused") {
   CHECK(header(preflight, "access-control-allow-headers") == "apikey, x-a");
 }
 
-TEST_CASE("each message of a batch is published once, with its id where it has one") {
+TEST_CASE("each message of a batch is published once, with its id where it has one [H-037]") {
   Node node;
   const auto response = node.batch(
       R"([{"topic":"a","event":"e","payload":{"x": 1.50}},{"event":"é\"","id":"7","private":"0","topic":"b:c","payload":{}}])");
@@ -174,7 +176,7 @@ TEST_CASE("each message of a batch is published once, with its id where it has o
   CHECK(node.published[1].payload == R"({"event":"é\"","payload":{},"type":"broadcast","meta":{"id":"7"}})");
 }
 
-TEST_CASE("private messages of a batch go nowhere while there is nobody to ask, the others do") {
+TEST_CASE("private messages of a batch go nowhere while there is nobody to ask, the others do [H-047]") {
   Node node;
   CHECK(node.batch(R"([{"topic":"a","event":"e","payload":{},"private":true},{"topic":"a","event":"f","payload":{}},
                        {"topic":"a","event":"e","payload":{},"private":"1"}])")
@@ -184,7 +186,9 @@ TEST_CASE("private messages of a batch go nowhere while there is nobody to ask, 
   CHECK(node.published[0].payload.find("\"f\"") != std::string::npos);
 }
 
-TEST_CASE("one bad message refuses the whole batch, and each is told what is wrong with it") {
+TEST_CASE(
+    "one bad message refuses the whole batch, and each is told what is wrong with it [H-038] [H-039] [H-040] [H-041] "
+    "[H-049]") {
   Node node;
   node.record.limits.payload_kb_max = 1;
   const auto errors = [&](const std::string& messages) {
@@ -227,7 +231,7 @@ TEST_CASE("a batch has a bounded number of messages") {
   CHECK(node.batch(messages + ",{}]").body == R"({"errors":{"messages":["must have at most 10000 messages"]}})");
 }
 
-TEST_CASE("a tenant above its rate of events sends no batch, and a batch must fit below it") {
+TEST_CASE("a tenant above its rate of events sends no batch, and a batch must fit below it [H-043]") {
   Node node;
   node.record.limits.events_per_second_max = 2;
   node.event_rate = 1;
@@ -240,7 +244,7 @@ TEST_CASE("a tenant above its rate of events sends no batch, and a batch must fi
   CHECK(node.published.size() == 1);
 }
 
-TEST_CASE("a single broadcast carries its body as it came") {
+TEST_CASE("a single broadcast carries its body as it came [H-052] [H-054] [H-060]") {
   Node node;
   CHECK(node.post("/api/broadcast/a%3Ab/events/x%20y", R"( {"_binary": "1.50"} )", "application/json; charset=utf-8")
             .status == 202);
@@ -263,7 +267,7 @@ TEST_CASE("a single broadcast carries its body as it came") {
   CHECK(node.published[5].payload == "{}");
 }
 
-TEST_CASE("a single broadcast that cannot be sent says why") {
+TEST_CASE("a single broadcast that cannot be sent says why [H-053] [H-057] [H-058] [H-059]") {
   Node node;
   node.record.limits.payload_kb_max = 1;
   const auto post = [&](const std::string& target, std::string body = "{}", std::string type = "application/json") {

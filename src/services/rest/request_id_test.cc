@@ -14,7 +14,7 @@ bool is_fresh(const std::string& id) {
   return id.size() == 24 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
-TEST_CASE("the id in the baggage is the id of the request, if it is fit for a log") {
+TEST_CASE("the id in the baggage is the id of the request, if it is fit for a log [H-005]") {
   CHECK(id({{"baggage", "request-id=1234567890"}}) == "1234567890");
   CHECK(id({{"baggage", "a=b, request-id = with%20space%21 ;p=1,c=d"}}) == "with space!");
   CHECK(id({{"baggage", "a=b"}, {"baggage", "request-id=1234567890"}}) == "1234567890");
@@ -27,12 +27,12 @@ TEST_CASE("the id in the baggage is the id of the request, if it is fit for a lo
   CHECK(is_fresh(id({{"baggage", "request-id=" + std::string(201, 'x')}})));
 }
 
-TEST_CASE("only the configured entry of the baggage counts") {
+TEST_CASE("only the configured entry of the baggage counts [H-006]") {
   CHECK(id({{"baggage", "sb-request-id=1234567890"}}, "sb-request-id") == "1234567890");
   CHECK(is_fresh(id({{"baggage", "request-id=1234567890"}}, "sb-request-id")));
 }
 
-TEST_CASE("without one an x-request-id of a fit length is kept, and else there is a fresh one each time") {
+TEST_CASE("without one an x-request-id of a fit length is kept, and else there is a fresh one each time [H-007]") {
   const std::string given(20, 'a');
   CHECK(id({{"x-request-id", given}}) == given);
   CHECK(id({{"x-request-id", given}, {"baggage", "request-id=1234567890"}}) == "1234567890");

@@ -153,7 +153,7 @@ TEST_CASE("reload disconnects sockets, shutdown leaves them [H-073] [H-074]") {
   CHECK(node.disconnected == std::vector<std::string>{"a"});
 }
 
-TEST_CASE("the health of a tenant without a database is good, and tells who is connected") {
+TEST_CASE("the health of a tenant without a database is good, and tells who is connected [H-076]") {
   Node node;
   node.ask("PUT", "/api/tenants/b", R"({"tenant":{"jwt_secret":"s"}})");
   CHECK(
