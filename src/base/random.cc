@@ -2,6 +2,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/check.h"
@@ -19,6 +20,35 @@ std::string hex_of(std::span<const std::byte> bytes) {
   }
   return text;
 }
+
+void fill_by_kernel(std::span<std::byte> out) {
+  while (!out.empty()) {
+    const ssize_t got = getrandom(out.data(), out.size(), 0);
+    if (got < 0) continue;  // EINTR is the only failure getrandom(2) leaves us
+    out = out.subspan(static_cast<std::size_t>(got));
+  }
+}
+
+constexpr std::size_t kFromStockBytesMax = 32;
+
+// Each request has an id, and a system call for it would be a tenth of its cost. What was given away is wiped.
+class Stock {
+ public:
+  void take(std::span<std::byte> out) {
+    if (left_ < out.size()) {
+      fill_by_kernel(bytes_);
+      left_ = bytes_.size();
+    }
+    const auto taken = std::span(bytes_).subspan(left_ - out.size(), out.size());
+    std::ranges::copy(taken, out.begin());
+    std::ranges::fill(taken, std::byte{0});
+    left_ -= out.size();
+  }
+
+ private:
+  std::array<std::byte, 512> bytes_{};
+  std::size_t left_ = 0;  // the first of them
+};
 
 }  // namespace
 
@@ -45,11 +75,9 @@ std::string Random::uuid() {
 }
 
 void SystemRandom::fill(std::span<std::byte> out) {
-  while (!out.empty()) {
-    const ssize_t got = getrandom(out.data(), out.size(), 0);
-    if (got < 0) continue;  // EINTR is the only failure getrandom(2) leaves us
-    out = out.subspan(static_cast<std::size_t>(got));
-  }
+  if (out.size() > kFromStockBytesMax) return fill_by_kernel(out);
+  thread_local Stock stock;
+  stock.take(out);
 }
 
 }  // namespace rt

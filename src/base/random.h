@@ -20,7 +20,7 @@ class Random {  // thread-safe
   std::string uuid();
 };
 
-// getrandom(2): fit for secrets.
+// getrandom(2), small amounts from a stock of each thread: fit for secrets.
 class SystemRandom final : public Random {
  public:
   void fill(std::span<std::byte> out) override;
