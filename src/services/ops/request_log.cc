@@ -37,7 +37,7 @@ void RequestLog::begin(net::ConnectionId connection, const http::Request& reques
   entry = {.began = now,
            .what = request.method + ' ' + std::string(request.path()),
            .id = request.id,
-           .client = request.client.text(),
+           .client = request.client,
            .is_health_check = is_health,
            .has_begin_line = log_.enabled(LogLevel::kInfo) && has_room(now)};
   if (entry.has_begin_line) write(LogLevel::kInfo, entry, entry.what);
@@ -68,7 +68,8 @@ bool RequestLog::has_room(Time now) {
 
 void RequestLog::write(LogLevel level, const Entry& entry, std::string_view message) {
   ++lines_;
-  log_.write(level, {.request_id = entry.id, .client = entry.client}, message);
+  const std::string client = entry.client.text();
+  log_.write(level, {.request_id = entry.id, .client = client}, message);
 }
 
 }  // namespace rt::ops

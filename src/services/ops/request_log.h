@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/ip_address.h"
 #include "base/log.h"
 #include "io/net/worker.h"
 #include "protocol/http/request.h"
@@ -36,7 +37,7 @@ class RequestLog {  // of one worker, on its thread
     Time began;
     std::string what;  // method and path
     std::string id;
-    std::string client;
+    IpAddress client;
     bool is_health_check = false;
     bool has_begin_line = false;
   };
