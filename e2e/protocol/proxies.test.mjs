@@ -1,10 +1,14 @@
 // Behind proxies: who a client is, as the log tells it, by X-Forwarded-For and by PROXY headers.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
 import { after, before, suite, test } from 'node:test';
+import tls from 'node:tls';
 import { openConnection, request, requestText, upgradeHeaders } from '../harness/http.mjs';
 import { connect } from '../harness/phoenix.mjs';
 import { startServer, until } from '../harness/server.mjs';
+import { startTlsServer } from '../harness/tls.mjs';
 
 let paths = 0;
 const freshPath = () => `/api/ping/${++paths}`; // known to nobody else, so that its log line is found
@@ -148,6 +152,31 @@ suite('PROXY headers', () => {
     assert.equal(Number(/^realtime_proxy_headers_refused_total\S* (\d+)$/m.exec(body)[1]), bad.length + 2);
     connection.close();
   });
+});
+
+test('a PROXY header comes before TLS, and is demanded there too', async (t) => {
+  const env = { TRUSTED_PROXIES: '127.0.0.1', PROXY_PROTOCOL: 'true', HTTP_HEADER_TIMEOUT_MS: 300 };
+  const { server, ca } = await startTlsServer(t, { env });
+  const connected = async (port) => {
+    const socket = net.connect(port, '127.0.0.1').on('error', () => {});
+    await once(socket, 'connect');
+    return socket;
+  };
+  for (const size of [1, 1000]) {
+    const raw = await connected(server.tlsPort);
+    const header = headerV2(0x21, 0x11, V4);
+    for (let at = 0; at < header.length; at += size) raw.write(header.subarray(at, at + size));
+    const secure = tls.connect({ socket: raw, servername: 'localhost', ca });
+    const path = freshPath();
+    secure.write(requestText({ path, headers: { Host: 'dev', Connection: 'close' } }));
+    assert.match((await secure.toArray()).join(''), /^HTTP\/1\.1 404 /);
+    assert.equal(await clientOf(server, path), '203.0.113.7');
+  }
+  const without = tls.connect({ socket: await connected(server.tlsPort), servername: 'localhost', ca });
+  await assert.rejects(once(without, 'secureConnect'));
+  const silent = await connected(server.tlsPort);
+  await once(silent.resume(), 'close');
+  await until(() => server.log.match(/\[warning\] ProxyHeaderRefused: /g)?.length === 2, 'both to be refused');
 });
 
 test('who is not trusted speaks plain HTTP, and its PROXY header is no request', async (t) => {
