@@ -11,6 +11,7 @@ class Counter {
   // By its one writer only: a load and a store, no locked instruction.
   void add(std::uint64_t n = 1) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
   void subtract(std::uint64_t n = 1) { add(~n + 1); }
+  void set(std::uint64_t value) { value_.store(value, std::memory_order_relaxed); }
   std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
 
  private:

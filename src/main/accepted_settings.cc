@@ -11,22 +11,22 @@ namespace {
 // Only the start script and the Erlang runtime of the reference server read ERL_AFLAGS, LANG, RELEASE_NODE and their
 // like. They stand in nearly every environment, so that naming them would be noise: they are not listed here.
 
-constexpr std::string_view kTexts[] = {
-    "SECRET_KEY_BASE",
-    // control database
-    "DB_REPLICA_HOST", "DB_HOST_REPLICA_FRA", "DB_HOST_REPLICA_IAD", "DB_HOST_REPLICA_SIN", "DB_HOST_REPLICA_SJC",
-    "DB_MASTER_REGION",
-    // authentication
-    "DASHBOARD_AUTH", "DASHBOARD_USER", "DASHBOARD_PASSWORD", "CF_TEAM_DOMAIN",
-    // tenants
-    "SLOT_NAME_SUFFIX",
-    // cluster
-    "AWS_EXECUTION_ENV", "CLUSTER_STRATEGIES", "DNS_NODES", "NODE_NAME", "POD_IP", "ECS_CONTAINER_METADATA_URI_V4",
-    "CLUSTER", "GEN_RPC_CERTFILE", "GEN_RPC_KEYFILE", "GEN_RPC_CACERTFILE", "GENERATE_CLUSTER_CERTS",
-    "CLUSTER_SECRET_ID", "CLUSTER_SECRET_REGION",
-    // logs, traces and metrics
-    "LOGS_ENGINE", "LOGFLARE_LOGGER_BACKEND_URL", "LOGFLARE_API_KEY", "LOGFLARE_SOURCE_ID", "OTEL_TRACES_EXPORTER",
-    "OTEL_TRACES_SAMPLER", "METRICS_PUSHER_URL", "METRICS_PUSHER_USER", "METRICS_PUSHER_AUTH"};
+constexpr std::string_view kTexts[] = {"SECRET_KEY_BASE",
+                                       // control database
+                                       "DB_REPLICA_HOST", "DB_HOST_REPLICA_FRA", "DB_HOST_REPLICA_IAD",
+                                       "DB_HOST_REPLICA_SIN", "DB_HOST_REPLICA_SJC", "DB_MASTER_REGION",
+                                       // authentication
+                                       "DASHBOARD_AUTH", "DASHBOARD_USER", "DASHBOARD_PASSWORD", "CF_TEAM_DOMAIN",
+                                       // tenants
+                                       "SLOT_NAME_SUFFIX",
+                                       // cluster
+                                       "AWS_EXECUTION_ENV", "CLUSTER_STRATEGIES", "DNS_NODES", "NODE_NAME", "POD_IP",
+                                       "ECS_CONTAINER_METADATA_URI_V4", "CLUSTER", "GEN_RPC_CERTFILE",
+                                       "GEN_RPC_KEYFILE", "GEN_RPC_CACERTFILE", "GENERATE_CLUSTER_CERTS",
+                                       "CLUSTER_SECRET_ID", "CLUSTER_SECRET_REGION",
+                                       // logs, traces and metrics
+                                       "LOGS_ENGINE", "LOGFLARE_LOGGER_BACKEND_URL", "LOGFLARE_API_KEY",
+                                       "LOGFLARE_SOURCE_ID", "OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER"};
 
 constexpr std::string_view kIntegers[] = {
     "NUM_ACCEPTORS", "HTTP_DYNAMIC_BUFFER_MIN", "HTTP_DYNAMIC_BUFFER_MAX", "MEASURE_TRAFFIC_INTERVAL_IN_MS",
@@ -45,11 +45,9 @@ constexpr std::string_view kIntegers[] = {
     "GEN_RPC_SOCKET_BUFFER", "GEN_RPC_SOCKET_RECEIVE_BUFFER", "GEN_RPC_SOCKET_SEND_BUFFER", "MAX_GEN_RPC_CLIENTS",
     "MAX_GEN_RPC_CALL_CLIENTS",
     // logs and metrics
-    "LOG_THROTTLE_JANITOR_INTERVAL_IN_MS", "PROM_POLL_RATE", "METRICS_CLEANER_SCHEDULE_TIMER_IN_MS",
-    "METRICS_PUSHER_INTERVAL_MS", "METRICS_PUSHER_TIMEOUT_MS"};
+    "LOG_THROTTLE_JANITOR_INTERVAL_IN_MS", "PROM_POLL_RATE"};
 
-constexpr std::string_view kBooleans[] = {"RUN_JANITOR",       "JANITOR_SCHEDULE_RANDOMIZE", "GEN_RPC_IPV6_ONLY",
-                                          "OTEL_SDK_DISABLED", "METRICS_PUSHER_ENABLED",     "METRICS_PUSHER_COMPRESS"};
+constexpr std::string_view kBooleans[] = {"JANITOR_SCHEDULE_RANDOMIZE", "GEN_RPC_IPV6_ONLY", "OTEL_SDK_DISABLED"};
 
 Result<void> check_text(const Given&) { return {}; }
 
@@ -94,15 +92,6 @@ Result<void> check_region_mapping(const Given& given) {
   return {};
 }
 
-Result<void> check_labels(const Given& given) {
-  for (const std::string& item : parse_list(given.text)) {
-    if (item.find('=') == std::string::npos) {
-      return fail(given.source + " expected name=value pairs, got the item \"" + item + "\" without a `=`");
-    }
-  }
-  return {};
-}
-
 using Check = Result<void> (*)(const Given&);
 
 struct Special {
@@ -113,7 +102,7 @@ struct Special {
 constexpr Special kSpecial[] = {
     {"DB_IP_VERSION", check_ip_version},      {"SLOT_MODE", check_slot_mode},
     {"REGION_MAPPING", check_region_mapping}, {"GEN_RPC_SOCKET_IP", check_socket_ip},
-    {"GEN_RPC_COMPRESS", check_compression},  {"METRICS_PUSHER_EXTRA_LABELS", check_labels},
+    {"GEN_RPC_COMPRESS", check_compression},
 };
 
 class Checker {

@@ -14,6 +14,7 @@
 #include "base/ip_address.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "main/http_url.h"
 #include "model/tenant.h"
 
 namespace rt::app {
@@ -101,6 +102,18 @@ struct Config {
   std::string self_host_tenant_name = "realtime-dev";
   std::string default_tenant;  // external id; empty: hosts that match no tenant are refused
   TenantLimits new_tenant_limits;
+
+  // Metrics
+  bool run_janitor = false;  // tenants without users are forgotten
+  std::chrono::milliseconds metrics_cleaner_interval{1'800'000};
+  bool metrics_pusher_enabled = false;
+  std::optional<HttpUrl> metrics_pusher_url;
+  std::string metrics_pusher_user = "realtime";
+  std::optional<std::string> metrics_pusher_auth;
+  std::chrono::milliseconds metrics_pusher_interval{30'000};
+  std::chrono::milliseconds metrics_pusher_timeout{15'000};
+  bool metrics_pusher_compress = true;
+  std::vector<std::string> metrics_pusher_extra_labels;  // `name=value`
 
   // Process
   std::string app_name = "realtime";

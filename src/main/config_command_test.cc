@@ -57,6 +57,8 @@ TEST_CASE("no secret is shown, in neither form") {
                                                       {"DB_ENC_KEY", "s3cret-456789012"},
                                                       {"API_TOKEN_BLOCKLIST", "s3cret-5"},
                                                       {"METRICS_TOKEN_BLOCKLIST", "s3cret-6"},
+                                                      {"METRICS_PUSHER_AUTH", "s3cret-9"},
+                                                      {"METRICS_PUSHER_URL", "http://127.0.0.1/?key=s3cret-10"},
                                                       {"API_JWT_JWKS", R"({"keys":["s3cret-7"]})"},
                                                       {"DB_ENC_KEY_GCM", "s3cret-8901234567890123456789012"}};
   for (const std::vector<std::string>& arguments : {std::vector<std::string>{}, {"--json"}}) {

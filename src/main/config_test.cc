@@ -282,10 +282,21 @@ TEST_CASE("variables without effect give one warning that names them, and those 
                                    {"DNS_NODES", "''"},
                                    {"ERL_AFLAGS", "-proto_dist inet_tcp"},
                                    {"LANG", "C"},
-                                   {"METRICS_PUSHER_ENABLED", "true"}});
+                                   {"OTEL_SDK_DISABLED", "true"}});
   REQUIRE(config.warnings.size() == 1);
-  CHECK(config.warnings[0] ==
-        "set, but without effect in this version: DNS_NODES, NUM_ACCEPTORS, METRICS_PUSHER_ENABLED");
+  CHECK(config.warnings[0] == "set, but without effect in this version: DNS_NODES, NUM_ACCEPTORS, OTEL_SDK_DISABLED");
+}
+
+TEST_CASE("the receiver of metrics is an URL without a password in it, which no error repeats") {
+  const Config config = config_of(
+      {{"METRICS_PUSHER_URL", "https://m.example.com/push?key=1"}, {"METRICS_PUSHER_EXTRA_LABELS", "a=b=c, d=e"}});
+  REQUIRE(config.metrics_pusher_url);
+  CHECK(config.metrics_pusher_url->target == "/push?key=1");
+  CHECK(config.metrics_pusher_extra_labels == std::vector<std::string>{"a=b=c", "d=e"});
+  CHECK(!config_of({{"METRICS_PUSHER_URL", ""}}).metrics_pusher_url);
+  const std::string error = error_of({{"METRICS_PUSHER_URL", "https://user:s3cret@m.example.com/"}});
+  CHECK(contains(error, "env METRICS_PUSHER_URL"));
+  CHECK(!contains(error, "s3cret"));
 }
 
 TEST_CASE("the reference server's compose environment starts us [C-020]") {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <functional>
-#include <optional>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -22,6 +22,7 @@ class Writer {
 
   using OfWorker = const Counter net::WorkerCounters::*;
   using OfShard = const Counter realtime::ShardCounters::*;
+  using Traffic = const net::Traffic net::WorkerCounters::*;
 
   std::int64_t sum(OfWorker counter) const {
     std::int64_t total = 0;
@@ -33,15 +34,32 @@ class Writer {
     for (const realtime::Shard* shard : node_.shards) total += number(shard->counters().*counter);
     return total;
   }
-  template <class Member>
-  void counter(std::string_view name, std::string_view help, Member member) {
+  std::int64_t sum(Traffic traffic, Counter net::Traffic::* direction) const {
+    std::int64_t total = 0;
+    for (const net::Worker* worker : node_.workers) total += number(worker->counters().*traffic.*direction);
+    return total;
+  }
+  template <class... Member>
+  void counter(std::string_view name, std::string_view help, Member... member) {
     out_.metric(name, MetricType::kCounter, help);
-    out_.sample(sum(member));
+    out_.sample(sum(member...));
+  }
+  // Of the reference server: it has no series before something was counted.
+  template <class... Member>
+  void counter_once_seen(std::string_view name, std::string_view help, Member... member) {
+    if (sum(member...) > 0) counter(name, help, member...);
   }
   void each_worker(std::string_view name, MetricType type, std::string_view help,
                    const std::function<std::int64_t(std::size_t)>& value) {
     out_.metric(name, type, help);
     for (std::size_t i = 0; i < node_.workers.size(); ++i) out_.sample(value(i), {{"worker", std::to_string(i)}});
+  }
+  // `add` adds one shard's part.
+  void histogram(const std::function<void(const realtime::ShardCounters&, HistogramCounts&)>& add, std::int64_t unit,
+                 ops::Labels labels) {
+    HistogramCounts counts;
+    for (const realtime::Shard* shard : node_.shards) add(shard->counters(), counts);
+    if (counts.total() > 0) out_.histogram(counts, unit, labels);
   }
 
  private:
@@ -79,17 +97,66 @@ void write_tls(Exposition& out, const NodeParts& node, const Writer& writer) {
   out.sample(node.tls_port->certificate_expires_at());
 }
 
-// The labels are those that dashboards of the reference server ask for.
+// Labels that dashboards of the reference server ask for.
+constexpr ops::Label kEndpoint{"endpoint", "RealtimeWeb.Endpoint"};
+constexpr ops::Label kWebSocket{"transport", "websocket"};
+constexpr ops::Label kLongPoll{"transport", "longpoll"};
+
 void write_joins(Exposition& out, const Writer& writer) {
   out.metric("phoenix_channel_joined_total", MetricType::kCounter, "Attempts to join a channel, by how they ended.");
-  const auto add = [&](const char* result, const char* transport, std::int64_t count) {
-    if (count > 0)
-      out.sample(count, {{"result", result}, {"transport", transport}, {"endpoint", "RealtimeWeb.Endpoint"}});
+  const auto add = [&](std::string_view result, ops::Label transport, std::int64_t count) {
+    if (count > 0) out.sample(count, {{"result", result}, transport, kEndpoint});
   };
-  add("ok", "websocket", writer.sum(&realtime::ShardCounters::joins_ok));
-  add("error", "websocket", writer.sum(&realtime::ShardCounters::joins_refused));
-  add("ok", "longpoll", writer.sum(&realtime::ShardCounters::long_poll_joins_ok));
-  add("error", "longpoll", writer.sum(&realtime::ShardCounters::long_poll_joins_refused));
+  add("ok", kWebSocket, writer.sum(&realtime::ShardCounters::joins_ok));
+  add("error", kWebSocket, writer.sum(&realtime::ShardCounters::joins_refused));
+  add("ok", kLongPoll, writer.sum(&realtime::ShardCounters::long_poll_joins_ok));
+  add("error", kLongPoll, writer.sum(&realtime::ShardCounters::long_poll_joins_refused));
+}
+
+constexpr std::int64_t kNanosecondsPerMillisecond = 1'000'000;
+
+void write_handling(Exposition& out, Writer& writer) {
+  using realtime::HandshakeResult;
+  using realtime::ShardCounters;
+  out.metric("phoenix_channel_handled_in_duration_milliseconds", MetricType::kHistogram,
+             "Time to handle one message for a channel. Of messages that were read together each has its equal part.");
+  writer.histogram([](const ShardCounters& shard, HistogramCounts& counts) { shard.messages.add_to(counts); },
+                   kNanosecondsPerMillisecond, {kEndpoint});
+  out.metric("phoenix_socket_connected_duration_milliseconds", MetricType::kHistogram,
+             "Time to handle a handshake, without the back-off before a refusal.");
+  const auto add = [&](realtime::Transport transport, ops::Label transport_label, HandshakeResult result,
+                       std::string_view result_name, phoenix::Version version, std::string_view serializer) {
+    writer.histogram([=](const ShardCounters& shard,
+                         HistogramCounts& counts) { shard.handshake_times(transport, result, version).add_to(counts); },
+                     kNanosecondsPerMillisecond,
+                     {{"result", result_name}, transport_label, kEndpoint, {"serializer", serializer}});
+  };
+  constexpr std::string_view kV1 = "Elixir.Phoenix.Socket.V1.JSONSerializer";
+  for (const auto& [result, name] : {std::pair(HandshakeResult::kOk, "ok"), {HandshakeResult::kError, "error"}}) {
+    using phoenix::Version;
+    using realtime::Transport;
+    add(Transport::kWebSocket, kWebSocket, result, name, Version::kV1, kV1);
+    add(Transport::kWebSocket, kWebSocket, result, name, Version::kV2, "Elixir.RealtimeWeb.Socket.V2Serializer");
+    add(Transport::kLongPoll, kLongPoll, result, name, Version::kV1, kV1);
+    add(Transport::kLongPoll, kLongPoll, result, name, Version::kV2, "Elixir.Phoenix.Socket.V2.JSONSerializer");
+  }
+}
+
+void write_payloads(Exposition& out, Writer& writer) {
+  out.metric("realtime_payload_size", MetricType::kHistogram, "Bytes of a payload, as its limit measures them.");
+  writer.histogram(
+      [](const realtime::ShardCounters& shard, HistogramCounts& counts) { shard.broadcasts.add_to(counts); }, 1,
+      {{"message_type", "broadcast"}});
+}
+
+void write_errors(Exposition& out, const NodeParts& node) {
+  std::map<std::string_view, std::uint64_t> by_code;
+  for (const realtime::Shard* shard : node.shards) {
+    shard->counters().errors.for_each([&](std::string_view code, std::uint64_t count) { by_code[code] += count; });
+  }
+  out.metric("realtime_channel_global_error", MetricType::kCounter,
+             "Errors of sockets and channels, by operational code.");
+  for (const auto& [code, count] : by_code) out.sample(static_cast<std::int64_t>(count), {{"code", code}});
 }
 
 void write_drops(Exposition& out, const Writer& writer) {
@@ -143,62 +210,92 @@ void write_log_drops(Exposition& out, const NodeParts& node, const Writer& write
   out.sample(writer.sum(&realtime::ShardCounters::log_lines_suppressed), {{"reason", "repeated"}});
 }
 
-std::vector<ops::Label> global_labels(const NodeParts& node) {
-  const std::string host = node.node_name.substr(node.node_name.find('@') + 1);
-  const std::string id = host == "127.0.0.1" ? node.node_name : host;
-  return {{"host", host}, {"id", id}, {"region", node.region.empty() ? "nil" : node.region}};
-}
-
-// One metric with a series for each tenant of which there is anything to say.
-void write_of_tenants(Exposition& out, const std::vector<realtime::LiveTenants::Named>& tenants, std::string_view name,
-                      MetricType type, std::string_view help,
-                      const std::function<std::optional<std::int64_t>(const realtime::LiveTenant&)>& value_of) {
-  out.metric(name, type, help);
-  for (const auto& [external_id, tenant] : tenants) {
-    if (const auto value = value_of(*tenant)) out.sample(*value, {{"tenant", external_id}});
+void write_pushes(Exposition& out, const PushCounters& pushes) {
+  out.metric("realtime_metrics_pushes_total", MetricType::kCounter, "Pushes of metrics to their receiver.");
+  for (std::size_t part = 0; part < kPushParts; ++part) {
+    out.sample(number(pushes.taken[part]), {{"part", kPushPartNames[part]}, {"result", "ok"}});
+    out.sample(number(pushes.failed[part]), {{"part", kPushPartNames[part]}, {"result", "error"}});
   }
 }
 
-std::string scrape_tenants(const NodeParts& node) {
-  using realtime::LiveTenant;
-  auto tenants = node.tenants->all();
-  std::ranges::sort(tenants, {}, &realtime::LiveTenants::Named::external_id);
-  Exposition out(global_labels(node));
-  const auto total = [](const realtime::RateMeter& meter) {
-    const std::uint64_t count = meter.total();
-    return count == 0 ? std::nullopt : std::optional(static_cast<std::int64_t>(count));
+void write_workers(Exposition& out, const NodeParts& node, Writer& writer) {
+  const auto of_worker = [&](Counter net::WorkerCounters::* counter) {
+    return [&node, counter](std::size_t i) { return number(node.workers[i]->counters().*counter); };
   };
-  const auto connected = [](const LiveTenant& tenant) {
-    const std::int64_t users = tenant.users.load();
-    return users == 0 && tenant.joins.total() == 0 ? std::nullopt : std::optional(users);
+  const auto of_shard = [&](Counter realtime::ShardCounters::* counter) {
+    return [&node, counter](std::size_t i) { return number(node.shards[i]->counters().*counter); };
   };
-  write_of_tenants(out, tenants, "realtime_connections_connected", MetricType::kGauge,
-                   "Sockets that have joined a channel.", connected);
-  write_of_tenants(out, tenants, "realtime_connections_connected_cluster", MetricType::kGauge, "The same on all nodes.",
-                   connected);
-  write_of_tenants(out, tenants, "realtime_channel_events", MetricType::kCounter,
-                   "Broadcasts taken from clients and each of their deliveries.",
-                   [&](const LiveTenant& tenant) { return total(tenant.events); });
-  write_of_tenants(out, tenants, "realtime_channel_joins", MetricType::kCounter, "Joins.",
-                   [&](const LiveTenant& tenant) { return total(tenant.joins); });
-  return std::move(out).finish();
+  writer.each_worker("realtime_worker_connections", MetricType::kGauge, "Open connections of a worker.",
+                     [&](std::size_t i) { return node.workers[i]->connections(); });
+  writer.each_worker("realtime_worker_sessions", MetricType::kGauge, "Open WebSocket sessions of a worker.",
+                     of_shard(&realtime::ShardCounters::sessions));
+  writer.each_worker("realtime_worker_channels", MetricType::kGauge, "Joined channels of a worker.",
+                     of_shard(&realtime::ShardCounters::channels));
+  writer.each_worker("realtime_worker_topics", MetricType::kGauge, "Topics with subscribers on a worker.",
+                     of_shard(&realtime::ShardCounters::topics));
+  writer.each_worker("realtime_worker_send_queue_bytes", MetricType::kGauge,
+                     "Bytes that wait to be sent; a frame that many wait for counts for each.",
+                     of_worker(&net::WorkerCounters::send_queue_bytes));
+  writer.each_worker("realtime_worker_receive_bytes", MetricType::kGauge, "Bytes of input that is not complete.",
+                     of_worker(&net::WorkerCounters::receive_bytes));
+  writer.each_worker("realtime_worker_mailbox_bytes", MetricType::kGauge, "Bytes that other threads sent a worker.",
+                     [&](std::size_t i) { return static_cast<std::int64_t>(node.workers[i]->mailbox_bytes()); });
+  out.metric("realtime_worker_turn_microseconds", MetricType::kHistogram,
+             "How long a turn of a worker's loop took; what becomes ready meanwhile waits for its end.");
+  for (std::size_t i = 0; i < node.workers.size(); ++i) {
+    HistogramCounts counts;
+    node.workers[i]->counters().turns.add_to(counts);
+    out.histogram(counts, 1, {{"worker", std::to_string(i)}});
+  }
+}
+
+}  // namespace
+
+std::string node_id(std::string_view node_name) {
+  const std::string_view address = node_name.substr(node_name.find('@') + 1);
+  if (address == "127.0.0.1") return std::string(node_name);
+  std::vector<std::string_view> groups;
+  for (std::size_t begin = 0; begin <= address.size();) {
+    const std::size_t end = std::min(address.find(':', begin), address.size());
+    groups.push_back(address.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  if (groups.size() != 8) return std::string(address);
+  return std::string(groups[5]).append(groups[6]);
+}
+
+std::vector<std::pair<std::string, std::string>> node_labels(const NodeParts& node) {
+  return {{"host", node.node_name.substr(node.node_name.find('@') + 1)},
+          {"id", node_id(node.node_name)},
+          {"region", node.region.empty() ? "nil" : node.region}};
 }
 
 std::string scrape_node(const NodeParts& node) {
   using net::WorkerCounters;
   using realtime::ShardCounters;
-  Exposition out(global_labels(node));
+  Exposition out(node_labels(node));
   Writer writer(out, node);
+  out.metric("realtime_build_info", MetricType::kGauge, "1; the label is the version that runs.");
+  out.sample(1, {{"version", RT_VERSION}});
   write_connections(out, node);
   write_tls(out, node, writer);
-  writer.counter("realtime_channel_global_input_bytes", "Bytes read from sockets.", &WorkerCounters::bytes_in);
-  writer.counter("realtime_channel_global_output_bytes", "Bytes written to sockets.", &WorkerCounters::bytes_out);
-  writer.counter("realtime_channel_global_events", "Broadcasts taken from clients and each of their deliveries.",
-                 &ShardCounters::events);
-  writer.counter("realtime_channel_global_joins", "Joins.", &ShardCounters::joins);
+  writer.counter_once_seen("realtime_channel_global_input_bytes", "Bytes read from WebSockets.",
+                           &WorkerCounters::sockets, &net::Traffic::in);
+  writer.counter_once_seen("realtime_channel_global_output_bytes", "Bytes written to WebSockets.",
+                           &WorkerCounters::sockets, &net::Traffic::out);
+  writer.counter("realtime_http_input_bytes_total", "Bytes read from connections that were no WebSocket yet.",
+                 &WorkerCounters::others, &net::Traffic::in);
+  writer.counter("realtime_http_output_bytes_total", "Bytes written to them.", &WorkerCounters::others,
+                 &net::Traffic::out);
+  writer.counter_once_seen("realtime_channel_global_events",
+                           "Broadcasts taken from clients and each of their deliveries.", &ShardCounters::events);
+  writer.counter_once_seen("realtime_channel_global_joins", "Joins.", &ShardCounters::joins);
   write_joins(out, writer);
+  write_handling(out, writer);
+  write_payloads(out, writer);
+  write_errors(out, node);
   std::int64_t users = 0;
-  for (const auto& one : node.tenants->all()) users += one.tenant->users.load();
+  for (const auto& tenant : node.tenants->all()) users += tenant->users();
   out.metric("realtime_connections_global_connected", MetricType::kGauge, "Sockets that have joined a channel.");
   out.sample(users);
   out.metric("realtime_connections_global_connected_cluster", MetricType::kGauge, "The same on all nodes.");
@@ -234,21 +331,11 @@ std::string scrape_node(const NodeParts& node) {
   write_long_polls(out, writer);
   write_rate_limits(out, writer);
   write_log_drops(out, node, writer);
-  writer.each_worker("realtime_worker_connections", MetricType::kGauge, "Open connections of a worker.",
-                     [&](std::size_t i) { return node.workers[i]->connections(); });
-  writer.each_worker("realtime_worker_sessions", MetricType::kGauge, "Open WebSocket sessions of a worker.",
-                     [&](std::size_t i) { return number(node.shards[i]->counters().sessions); });
-  writer.each_worker("realtime_worker_channels", MetricType::kGauge, "Joined channels of a worker.",
-                     [&](std::size_t i) { return number(node.shards[i]->counters().channels); });
-  writer.each_worker("realtime_worker_topics", MetricType::kGauge, "Topics with subscribers on a worker.",
-                     [&](std::size_t i) { return number(node.shards[i]->counters().topics); });
-  writer.each_worker("realtime_worker_turns_total", MetricType::kCounter, "Turns of a worker's loop.",
-                     [&](std::size_t i) { return number(node.workers[i]->counters().turns); });
-  ops::write_process_metrics(out);
+  if (node.pushes != nullptr) write_pushes(out, *node.pushes);
+  write_workers(out, node, writer);
+  ops::write_process_metrics(out, node.started_at);
   return std::move(out).finish();
 }
-
-}  // namespace
 
 std::string scrape(const NodeParts& node) { return scrape_node(node) + scrape_tenants(node); }
 

@@ -3,10 +3,14 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "io/net/listener.h"
 #include "io/net/worker.h"
+#include "main/metrics_pusher.h"
 #include "main/tls_port.h"
 #include "services/realtime/shard.h"
 
@@ -21,11 +25,21 @@ struct NodeParts {
   std::int64_t connections_max = 0;
   std::string node_name;  // `realtime@127.0.0.1`
   std::string region;     // empty: `nil`
+  double started_at = 0;  // seconds since 1970
   const Log* log = nullptr;
   std::function<bool()> store_is_usable;
+  const PushCounters* pushes = nullptr;  // null: nothing is pushed
 };
 
-// Thread-safe: it reads counters only.
+// All of these are thread-safe: they read counters only. Each text has its end marker.
+std::string scrape_node(const NodeParts& node);
+std::string scrape_tenants(const NodeParts& node);
 std::string scrape(const NodeParts& node);
+
+// The short name of a node: of its address, which is behind the `@`, groups 6 and 7 where it is a full IPv6 address;
+// the whole name where the address is 127.0.0.1.
+std::string node_id(std::string_view node_name);
+// On every series of a node: host, id and region.
+std::vector<std::pair<std::string, std::string>> node_labels(const NodeParts& node);
 
 }  // namespace rt::app

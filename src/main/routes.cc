@@ -195,14 +195,14 @@ void Routes::respond(const Exchange& exchange, http::Response response) {
   if (std::ranges::find(response.headers, "cache-control", &http::Header::name) == response.headers.end())
     response.headers.push_back({"cache-control", "max-age=0, private, must-revalidate"});
   response.headers.push_back({"x-request-id", exchange.id});
-  exchange.worker.respond(exchange.connection, response);
+  exchange.worker.respond(exchange.connection, std::move(response));
 }
 
 void Routes::respond_from_elsewhere(const Exchange& exchange, http::Response response) {
   if (exchange.takes_gzip) http::gzip(response);
-  exchange.worker.post(
-      std::make_unique<LaterMail>([exchange = Exchange{exchange.worker, exchange.connection, exchange.id, false},
-                                   response = std::move(response)] { respond(exchange, response); }));
+  exchange.worker.post(std::make_unique<LaterMail>(
+      [exchange = Exchange{exchange.worker, exchange.connection, exchange.id, false},
+       response = std::move(response)]() mutable { respond(exchange, std::move(response)); }));
 }
 
 http::Response Routes::answer(net::Worker& worker, const http::Request& request) {

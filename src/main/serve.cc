@@ -23,10 +23,12 @@
 #include "io/net/worker.h"
 #include "io/store/postgres_store.h"
 #include "io/store/sqlite_store.h"
+#include "main/metrics_pusher.h"
 #include "main/node_metrics.h"
 #include "main/routes.h"
 #include "main/secrets.h"
 #include "main/tls_port.h"
+#include "main/vacancy_sweep.h"
 #include "protocol/json/value.h"
 #include "services/realtime/shard.h"
 #include "services/tenancy/directory.h"
@@ -358,6 +360,27 @@ class Lifecycle {
   std::chrono::steady_clock::time_point drain_until_;
 };
 
+// Null: nothing is to be pushed.
+std::unique_ptr<MetricsPusher> metrics_pusher(const Config& config, NodeParts& parts, PushCounters& counters,
+                                              Log& log) {
+  if (!config.metrics_pusher_enabled) return nullptr;
+  if (!config.metrics_pusher_url) {
+    log.warning("METRICS_PUSHER_ENABLED is set and METRICS_PUSHER_URL is not: metrics are not pushed");
+    return nullptr;
+  }
+  parts.pushes = &counters;
+  const PushConfig push{.url = *config.metrics_pusher_url,
+                        .user = config.metrics_pusher_user,
+                        .password = config.metrics_pusher_auth,
+                        .interval = config.metrics_pusher_interval,
+                        .timeout = config.metrics_pusher_timeout,
+                        .compress = config.metrics_pusher_compress,
+                        .extra_labels = config.metrics_pusher_extra_labels};
+  return std::make_unique<MetricsPusher>(
+      push, MetricsPusher::Scrapes{[&parts] { return scrape_node(parts); }, [&parts] { return scrape_tenants(parts); }},
+      log, counters);
+}
+
 int failed(const Error& error) {
   std::cerr << "realtime: " << error.message << '\n';
   return 1;
@@ -369,6 +392,7 @@ int serve(Config config) {
   std::signal(SIGPIPE, SIG_IGN);
   SystemClock clock;
   SystemRandom random;
+  const double started_at = std::chrono::duration<double>(clock.wall().time_since_epoch()).count();
   auto log = Log::open(config.log);
   if (!log) return failed(log.error());
   if (const auto ok = resolve_secrets(config, random); !ok) return failed(ok.error());
@@ -386,12 +410,13 @@ int serve(Config config) {
   const int workers =
       config.workers > 0 ? config.workers : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
   realtime::LiveTenants tenants([&directory](std::string_view name) { return directory.find(name); },
-                                config.default_tenant, static_cast<std::size_t>(workers));
+                                config.default_tenant, static_cast<std::size_t>(workers), clock);
   realtime::Node node(node_config(config), HashKey{random.next(), random.next()}, tenants, **log, random);
   NodeParts parts{.tenants = &tenants,
                   .connections_max = config.connections_max,
                   .node_name = config.app_name + "@127.0.0.1",
                   .region = config.region,
+                  .started_at = started_at,
                   .log = log->get(),
                   .store_is_usable = [&registry] { return (*registry)->store_is_usable(); }};
   const auto obstacles = [&node] { return node.draining.load() ? std::string("draining\n") : std::string(); };
@@ -441,6 +466,9 @@ int serve(Config config) {
   if (!tls_port) return failed(tls_port.error());
   parts.listener = listener->get();
   parts.tls_port = tls_port->get();
+  PushCounters pushes;
+  auto pusher = metrics_pusher(config, parts, pushes, **log);
+  if (config.run_janitor) sweep_vacant_tenants(io, jobs, tenants, **log, config.metrics_cleaner_interval);
   for (Lane& lane : lanes) {
     lane.thread = std::thread([&lane] {
       pthread_setname_np(pthread_self(), ("worker-" + std::to_string(lane.worker->index())).c_str());
@@ -475,6 +503,7 @@ int serve(Config config) {
   (*listener)->close();
   if (*tls_port) (*tls_port)->listener().close();
   (*registry)->stop();
+  pusher.reset();
   jobs.stop();
   for (Lane& lane : lanes) lane.worker->stop();
   for (Lane& lane : lanes) lane.thread.join();

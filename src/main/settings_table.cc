@@ -210,6 +210,32 @@ Target trusted_proxies() {
           [](const Config&) { return std::string(); }};
 }
 
+Target url(std::optional<HttpUrl> Config::* member) {
+  return {.parse = [=](Config& config, const Given& given) -> Result<void> {
+            (config.*member).reset();
+            if (given.text.empty()) return {};
+            auto parsed = parse_http_url(given.text);
+            if (!parsed) return fail(given.source + ": " + parsed.error().message);
+            config.*member = std::move(*parsed);
+            return {};
+          },
+          .show = [](const Config&) { return std::string(); },
+          .is_secret = true};  // its query may hold one
+}
+
+Target extra_labels() {
+  return {[](Config& config, const Given& given) -> Result<void> {
+            config.metrics_pusher_extra_labels = parse_list(given.text);
+            for (const std::string& item : config.metrics_pusher_extra_labels) {
+              if (item.find('=') == std::string::npos) {
+                return fail(given.source + " expected name=value pairs, got the item \"" + item + "\" without a `=`");
+              }
+            }
+            return {};
+          },
+          [](const Config&) { return std::string(); }};
+}
+
 constexpr auto kLogFile = [](auto& config) -> auto& { return config.log.file; };
 
 std::vector<Setting> listener_settings() {
@@ -357,6 +383,27 @@ std::vector<Setting> tenant_settings() {
   };
 }
 
+std::vector<Setting> metrics_settings() {
+  return {
+      {"METRICS_PUSHER_ENABLED", "", boolean(&Config::metrics_pusher_enabled), "push metrics to METRICS_PUSHER_URL"},
+      {"METRICS_PUSHER_URL", "", url(&Config::metrics_pusher_url), "receiver of the metrics, http or https"},
+      {"METRICS_PUSHER_USER", "", text(&Config::metrics_pusher_user), "who we are to the receiver"},
+      {"METRICS_PUSHER_AUTH", "", secret(&Config::metrics_pusher_auth),
+       "the password; unset: the receiver asks for none"},
+      {"METRICS_PUSHER_INTERVAL_MS", "", milliseconds(&Config::metrics_pusher_interval, 1),
+       "from the end of a push to the next one"},
+      {"METRICS_PUSHER_TIMEOUT_MS", "", milliseconds(&Config::metrics_pusher_timeout, 1),
+       "for connecting, for sending and for the answer, each"},
+      {"METRICS_PUSHER_COMPRESS", "", boolean(&Config::metrics_pusher_compress), "compress what is pushed (gzip)"},
+      {"METRICS_PUSHER_EXTRA_LABELS", "", extra_labels(),
+       "name=value pairs, separated by commas, each a query parameter extra_label of the push"},
+      {"RUN_JANITOR", "", boolean(&Config::run_janitor),
+       "forget the metrics of tenants that have had no user for ten minutes"},
+      {"METRICS_CLEANER_SCHEDULE_TIMER_IN_MS", "", milliseconds(&Config::metrics_cleaner_interval, 1),
+       "how often such tenants are looked for"},
+  };
+}
+
 std::vector<Setting> log_settings() {
   return {
       {"LOG_LEVEL", "--log-level", log_level(), "debug, info, notice, warning, error, critical, alert or emergency"},
@@ -369,13 +416,10 @@ std::vector<Setting> log_settings() {
 }  // namespace
 
 std::vector<SettingGroup> all_settings() {
-  return {{"Listener", listener_settings()},
-          {"Sockets", socket_settings()},
-          {"Process", process_settings()},
-          {"Database", database_settings()},
-          {"Tokens and secrets", secret_settings()},
-          {"Tenants", tenant_settings()},
-          {"Log", log_settings()}};
+  return {{"Listener", listener_settings()},         {"Sockets", socket_settings()},
+          {"Process", process_settings()},           {"Database", database_settings()},
+          {"Tokens and secrets", secret_settings()}, {"Tenants", tenant_settings()},
+          {"Metrics", metrics_settings()},           {"Log", log_settings()}};
 }
 
 }  // namespace rt::app

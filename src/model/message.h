@@ -27,6 +27,7 @@ struct Message {
   MessageKind kind = MessageKind::kJson;
   std::string event;
   std::string payload;
+  std::uint64_t payload_size = 0;  // as its limit measures it (http-api.md 13)
 
   TopicKey key() const { return {tenant, privacy, topic}; }
 };

@@ -45,6 +45,7 @@ void ChannelSet::broadcast(Channel& channel, const Message& message, Actions& ou
   const Topic& topic = channel.seat.topic();
   rt::Message published{
       .tenant = topic.tenant, .privacy = topic.privacy, .topic = topic.name, .topic_hash = topic.hash};
+  published.payload_size = size;
   std::visit([&published](const auto& payload) { fill(published, payload); }, message.payload);
   out.push_back(Publish{std::move(published), channel.self ? Echo::kIncludeSender : Echo::kSkipSender});
   if (channel.ack) reply(channel.join_ref, message, "ok", "{}", out);

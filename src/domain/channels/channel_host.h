@@ -48,6 +48,7 @@ class ChannelHost {
   virtual void count_join() = 0;
   enum class JoinResult : std::uint8_t { kOk, kError };
   virtual void note_join(JoinResult result) = 0;  // how a join ended, for the metrics
+  virtual void note_message() = 0;                // a joined channel has one to handle; likewise
   virtual void count_event() = 0;                 // something of this client that counts as an event of the tenant
 
   // Actions that a deadline brought about, outside of any call from the host.

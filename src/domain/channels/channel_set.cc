@@ -71,6 +71,7 @@ void ChannelSet::on_unjoined(const Message& message, Actions& out) {
 
 // Whatever the message's join_ref is: clients send tokens and broadcasts without one.
 void ChannelSet::on_joined(Channel& channel, const Message& message, Actions& out) {
+  host_.note_message();
   if (message.event == "broadcast") return broadcast(channel, message, out);
   if (message.event == "presence") return presence(channel, message, out);
   if (message.event == "access_token") return refresh_token(channel, message, out);

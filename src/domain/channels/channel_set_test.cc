@@ -50,6 +50,7 @@ struct Socket : ChannelHost {
   void note_join(JoinResult result) override { ++(result == JoinResult::kOk ? joins_ok : joins_refused); }
   int joins_ok = 0;
   int joins_refused = 0;
+  void note_message() override { ++counted_messages; }
   void count_event() override { ++counted_events; }
   void perform(Actions& actions) override {
     for (Action& action : actions) {
@@ -101,6 +102,7 @@ struct Socket : ChannelHost {
   bool over_join_limit = false;
   int counted_joins = 0;
   int counted_events = 0;
+  int counted_messages = 0;
   std::vector<std::string> frames;
   ChannelSet set{*this, 7, {version, {}}, token("good", 3600)};
 };

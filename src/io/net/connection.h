@@ -90,14 +90,15 @@ struct Connection {
   bool held_back = false;   // too many of its responses wait to be sent
   bool postponed = false;   // in the list of those that go on in the next turn
   EndIs end = EndIs::kAhead;
+  std::uint32_t held_bytes = 0;  // reader, unread and TLS, as last added to the worker's sum
   ws::ReaderLimits limits;
   MessageHandler* handler = nullptr;  // once upgraded
+  Traffic* traffic = nullptr;         // until its handler was told of the end
   ws::Reader reader;
   SendQueue queue;
   std::unique_ptr<HttpPart> http;
   std::unique_ptr<TlsSession> tls;  // null: its bytes are what they are
   std::unique_ptr<Unread> unread;
-  std::size_t held_bytes = 0;  // reader, unread and TLS, as last added to the worker's sum
   Time last_received;
   std::optional<Time> blocked_since;  // the kernel has taken nothing since
   Deadline deadline;

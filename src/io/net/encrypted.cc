@@ -81,7 +81,7 @@ std::size_t Worker::Impl::gather_encrypted(Connection& c) {
     c.queue.consume(bytes);
     all_queue_bytes += c.tls->unsent().size();
     all_queue_bytes -= bytes;
-    worker.counters_.bytes_out.add(bytes);
+    count_bytes(c, &Traffic::out, bytes);
     if (!ok) drop(c);
   }
   const std::string_view unsent = c.tls->unsent();

@@ -17,6 +17,8 @@ namespace {
 
 // More compressed input than this waits until all others had their turn.
 constexpr std::size_t kInflatedAtOnceBytesMax = 1024;
+// A longer body, such as a scrape of many megabytes, is sent from where it is.
+constexpr std::size_t kCopiedBodyBytesMax = 16 * 1024;
 
 struct OnReadable {
   Worker::Impl* worker;
@@ -71,7 +73,7 @@ void Worker::Impl::on_end_of_input(Connection& c) {
 }
 
 void Worker::Impl::take_in(Connection& c, std::span<char> in) {
-  worker.counters_.bytes_in.add(in.size());
+  count_bytes(c, &Traffic::in, in.size());
   // How much this comes to is known only when it is inflated.
   if (c.compressed && c.phase != Phase::kLingering && in.size() > kInflatedAtOnceBytesMax && !c.unread) {
     keep_unread(c, in, nullptr);
@@ -206,16 +208,19 @@ bool Worker::Impl::consume_http(Connection& c, std::span<char>& in) {
 
 // Until the input is used up, the handler wants a pause or the connection has had its share of the turn.
 bool Worker::Impl::consume_frames(Connection& c, std::span<char>& in) {
+  const Time began = worker.now_;
   std::size_t inflated = 0;
   int frames = 0;
+  bool heard = false;
   while (!c.paused && !c.postponed && (c.phase == Phase::kWebSocket || c.phase == Phase::kClosing)) {
     if (c.linger_after_flush) {
       in = {};
-      return false;
+      break;
     }
     const std::size_t before = in.size();
     const ws::Step step = c.reader.next(in, c.limits, c.compressed ? &inflater : nullptr);
-    if (step.kind == ws::Step::Kind::kNeedMore) return false;
+    if (step.kind == ws::Step::Kind::kNeedMore) break;
+    heard = heard || step.kind == ws::Step::Kind::kMessage;
     if (c.compressed && step.payload.size() > before - in.size()) {
       inflated += step.payload.size();
       worker.counters_.bytes_inflated.add(step.payload.size());
@@ -224,6 +229,10 @@ bool Worker::Impl::consume_frames(Connection& c, std::span<char>& in) {
     // Few bytes can be many frames, and many more when inflated: others have their turn in between.
     const bool had_its_share = ++frames >= kFramesPerTurn || inflated > kInflatedBytesPerTurn;
     if (had_its_share && !in.empty() && c.phase != Phase::kLingering && c.phase != Phase::kGone) postpone(c);
+  }
+  if (heard) {
+    touch();
+    c.handler->on_heard(worker.now_ - began);
   }
   return false;
 }
@@ -287,7 +296,7 @@ void Worker::Impl::account_held(Connection& c) {
   const std::size_t held_now = c.reader.bytes_held() + (c.unread ? c.unread->bytes.capacity() : 0) +
                                (c.http ? c.http->parser.bytes_held() : 0) + (c.tls ? c.tls->bytes_held() : 0);
   all_held_bytes += held_now - c.held_bytes;
-  c.held_bytes = held_now;
+  c.held_bytes = static_cast<std::uint32_t>(held_now);
   if (all_held_bytes <= worker.config_.all_receive_bytes_max || held_now == 0) return;
   worker.counters_.receive_cap_closes.add();
   if (c.phase == Phase::kWebSocket) {
@@ -298,18 +307,22 @@ void Worker::Impl::account_held(Connection& c) {
   }
 }
 
-std::string Worker::Impl::serialized(const http::Response& response, http::BodyOf body_of, bool keep_alive) const {
-  return http::serialize(response, body_of, keep_alive, http::http_date(worker.clock_.unix_seconds()));
+void Worker::Impl::enqueue_response(Connection& c, http::Response response, http::BodyOf body_of, bool keep_alive) {
+  const std::string date = http::http_date(worker.clock_.unix_seconds());
+  if (response.body.size() > kCopiedBodyBytesMax)
+    response.shared_body = std::make_shared<const std::string>(std::exchange(response.body, {}));
+  enqueue_unlimited(c, FrameRef(http::serialize(response, body_of, keep_alive, date)));
+  if (response.shared_body && body_of == http::BodyOf::kGet) enqueue_unlimited(c, FrameRef(response.shared_body));
 }
 
-void Worker::Impl::respond(Connection& c, const http::Response& response) {
+void Worker::Impl::respond(Connection& c, http::Response response) {
   HttpPart& http = *c.http;
   RT_CHECK(http.stage == HttpPart::Stage::kAnswering);
   const bool keep_alive = http.keep_alive && !refusing_requests;
-  enqueue_unlimited(c, FrameRef(serialized(response, http.body_of, keep_alive)));
-  if (response.shared_body && http.body_of == http::BodyOf::kGet) enqueue_unlimited(c, FrameRef(response.shared_body));
+  const int status = response.status;
+  enqueue_response(c, std::move(response), http.body_of, keep_alive);
   http.stage = HttpPart::Stage::kIdle;
-  worker.requests_.on_answered(worker, c.id, response.status);
+  worker.requests_.on_answered(worker, c.id, status);
   c.linger_after_flush = !keep_alive;
   const Time idle_at = worker.now_ + worker.config_.idle_timeout;
   c.deadline.set(worker.wheel_,
@@ -319,8 +332,7 @@ void Worker::Impl::respond(Connection& c, const http::Response& response) {
 }
 
 void Worker::Impl::refuse(Connection& c, const http::Refusal& refusal) {
-  enqueue_unlimited(
-      c, FrameRef(serialized(http::Response::text(refusal.status, refusal.reason + "\n"), http::BodyOf::kGet, false)));
+  enqueue_response(c, http::Response::text(refusal.status, refusal.reason + "\n"), http::BodyOf::kGet, false);
   c.linger_after_flush = true;
   c.deadline.set(worker.wheel_, worker.now_ + worker.config_.header_timeout);
   c.http->stage = HttpPart::Stage::kIdle;

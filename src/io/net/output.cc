@@ -194,7 +194,7 @@ void Worker::Impl::on_sent(Connection& c, ssize_t result, std::size_t offered) {
       c.tls->sent(taken);
     } else {
       c.queue.consume(taken);
-      worker.counters_.bytes_out.add(taken);
+      count_bytes(c, &Traffic::out, taken);
     }
     all_queue_bytes -= taken;
     c.blocked_since.reset();

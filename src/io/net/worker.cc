@@ -128,10 +128,10 @@ void Worker::adopt(int fd, const IpAddress& peer, std::shared_ptr<const TlsIdent
   post(std::make_unique<AdoptMail>(*impl_, fd, peer, std::move(tls)));
 }
 
-void Worker::respond(ConnectionId id, const http::Response& response) {
+void Worker::respond(ConnectionId id, http::Response response) {
   Connection* c = impl_->find(id);
   if (c == nullptr || c->phase != Phase::kHttp) return;
-  impl_->respond(*c, response);
+  impl_->respond(*c, std::move(response));
 }
 
 void Worker::upgrade(ConnectionId id, std::string_view response_bytes, const WebSocketOptions& options,
@@ -144,6 +144,7 @@ void Worker::upgrade(ConnectionId id, std::string_view response_bytes, const Web
   requests_.on_answered(*this, id, 101);
   c->limits = options.limits;
   c->compressed = options.compression == Compression::kAgreed;
+  c->traffic = options.traffic;
   c->handler = &handler;
   c->last_received = now_;
   c->deadline.set(wheel_, now_ + config_.idle_timeout);
@@ -194,16 +195,29 @@ bool Worker::is_open(ConnectionId id) const {
 
 void Worker::Impl::run() {
   while (!stopping) {
+    // Where nothing is to be done, the turn begins with the handler that was waited for, which looks at the clock
+    // first.
+    const Time before = worker.now_;
     if (!has_work()) io.run_one();
-    touch();
-    const Time end = worker.now_ + kTurnTime;
+    if (worker.now_ == before) touch();
+    const Time began = worker.now_;
+    const Time end = began + kTurnTime;
     // Nearly every handler looks at the clock anyway.
     for (int i = 0; i < kHandlersPerTurn && worker.now_ < end && !stopping; ++i) {
       if (io.poll_one() == 0) break;
     }
     consume_postponed();
     end_turn();
+    count_turn(began);
   }
+}
+
+void Worker::Impl::count_turn(Time began) {
+  touch();
+  WorkerCounters& counters = worker.counters_;
+  counters.turns.record(std::chrono::duration_cast<std::chrono::microseconds>(worker.now_ - began).count());
+  counters.send_queue_bytes.set(all_queue_bytes);
+  counters.receive_bytes.set(all_held_bytes);
 }
 
 bool Worker::Impl::has_work() const {
@@ -226,8 +240,14 @@ void Worker::Impl::drain_mail() {
   wake();
 }
 
+void Worker::Impl::count_bytes(Connection& c, Counter Traffic::* direction, std::size_t bytes) {
+  WorkerCounters& counters = worker.counters_;
+  if (c.traffic == nullptr) return (counters.others.*direction).add(bytes);
+  (counters.sockets.*direction).add(bytes);
+  (c.traffic->*direction).add(bytes);
+}
+
 void Worker::Impl::end_turn() {
-  worker.counters_.turns.add();
   tell_ends();  // handlers that are told of an end may send to others
   flush();
   inflater.let_go();
@@ -286,6 +306,7 @@ void Worker::Impl::report_ended(Connection& c) {
 void Worker::Impl::tell_end(Connection& c) {
   if (c.end != EndIs::kToBeTold) return;
   c.end = EndIs::kTold;
+  c.traffic = nullptr;
   c.handler->on_closed(c.id);
 }
 

@@ -15,6 +15,7 @@
 // reported and removed at the end of a turn.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -26,6 +27,7 @@
 
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/histogram.h"
 #include "base/ip_address.h"
 #include "base/timing_wheel.h"
 #include "io/net/frame_ref.h"
@@ -67,6 +69,8 @@ class MessageHandler {
   virtual ~MessageHandler() = default;
   // `payload` is valid during the call.
   virtual Reading on_message(ConnectionId connection, ws::Opcode opcode, std::string_view payload) = 0;
+  // After the messages of one connection that were handled in one go: how long that took.
+  virtual void on_heard(std::chrono::nanoseconds) {}
   // Once for each upgraded connection, whoever ended it, at the end of this turn or, where many end at once, of one of
   // the next. What is sent to it meanwhile is lost.
   virtual void on_closed(ConnectionId connection) = 0;
@@ -77,9 +81,16 @@ enum class Urgency : std::uint8_t { kThisTurn, kBulk };
 
 enum class Compression : std::uint8_t { kNone, kAgreed };  // of permessage-deflate, in the handshake
 
+// Bytes that went through the sockets of somebody, framing included and TLS not.
+struct Traffic {
+  Counter in;
+  Counter out;
+};
+
 struct WebSocketOptions {
   ws::ReaderLimits limits;
   Compression compression = Compression::kNone;
+  Traffic* traffic = nullptr;  // whose it counts to besides the worker's; lives until on_closed() was called
 };
 
 struct WorkerConfig {
@@ -96,19 +107,24 @@ struct WorkerConfig {
   std::size_t all_receive_bytes_max = std::size_t{1} << 29;
 };
 
+// Microseconds.
+inline constexpr std::array<std::int64_t, 9> kTurnBounds{100, 250, 500, 1'000, 2'500, 5'000, 10'000, 25'000, 100'000};
+
 // Written by the worker's thread, read by anyone.
 struct WorkerCounters {
-  Counter bytes_in;        // without TLS
-  Counter bytes_out;       // likewise
+  Traffic sockets;         // those that WebSocketOptions::traffic counts too
+  Traffic others;          // HTTP
   Counter tls_handshakes;  // completed
   Counter tls_failures;    // connections that ended for what they sent as TLS, or did not send in time
   Counter frames_queued;
   Counter requests;
-  Counter proxy_headers_refused;  // connections of trusted proxies that were closed for want of a good PROXY header
-  Counter flushes;                // send batches
-  Counter sends;                  // by them, one for each connection and flush
-  Counter sends_blocked;          // of these, the kernel took nothing of
-  Counter turns;
+  Counter proxy_headers_refused;      // connections of trusted proxies that were closed for want of a good PROXY header
+  Counter flushes;                    // send batches
+  Counter sends;                      // by them, one for each connection and flush
+  Counter sends_blocked;              // of these, the kernel took nothing of
+  Histogram<kTurnBounds> turns;       // how long each took, without the wait before it
+  Counter send_queue_bytes;           // now, of all connections; a shared frame counts for each
+  Counter receive_bytes;              // now, of incomplete input
   Counter slow_consumers_queue;       // the queue of one connection was full
   Counter slow_consumers_blocked;     // sending was blocked for too long
   Counter slow_consumers_worker_cap;  // the largest queue when all together were too large
@@ -166,6 +182,7 @@ class Worker {
   // Including those on their way here.
   std::int64_t connections() const { return connections_.load(std::memory_order_relaxed); }
   const WorkerCounters& counters() const { return counters_; }
+  std::size_t mailbox_bytes() const { return mailbox_.bytes(); }
 
   // --- On the worker's thread only ---
 
@@ -178,7 +195,7 @@ class Worker {
   // up.
   void post_to(Worker& other, std::unique_ptr<Mail> mail, std::size_t bytes);
 
-  void respond(ConnectionId connection, const http::Response& response);
+  void respond(ConnectionId connection, http::Response response);
   // Answers the handshake with 101 and hands messages to `handler`, which must outlive the connection.
   void upgrade(ConnectionId connection, std::string_view response_bytes, const WebSocketOptions& options,
                MessageHandler& handler);

@@ -42,6 +42,8 @@ struct Worker::Impl {
   void abort(Connection& c);
   void reap();
   void touch() { worker.now_ = worker.clock_.now(); }
+  void count_turn(Time began);
+  void count_bytes(Connection& c, Counter Traffic::* direction, std::size_t bytes);
   void on_deadline(Connection& c);
   void let_go_of_worker(int index);  // its mailbox is low again
 
@@ -61,9 +63,9 @@ struct Worker::Impl {
   void consume_postponed();
   void on_step(Connection& c, const ws::Step& step);
   void account_held(Connection& c);
-  void respond(Connection& c, const http::Response& response);
+  void respond(Connection& c, http::Response response);
   void refuse(Connection& c, const http::Refusal& refusal);
-  std::string serialized(const http::Response& response, http::BodyOf body_of, bool keep_alive) const;
+  void enqueue_response(Connection& c, http::Response response, http::BodyOf body_of, bool keep_alive);
 
   // --- encrypted.cc ---
   void read_encrypted(Connection& c, std::span<const char> in);

@@ -44,20 +44,25 @@ bool accepts_gzip(const Request& request) {
   return any;
 }
 
-void gzip(Response& response) {
-  response.headers.push_back({"vary", "accept-encoding"});
-  if (response.body.size() < kGzipBytesMin) return;
+std::string gzip(std::string_view text) {
   z_stream stream{};
   RT_CHECK(deflateInit2(&stream, kLevel, Z_DEFLATED, kGzipWindowBits, kMemoryLevel, Z_DEFAULT_STRATEGY) == Z_OK);
-  std::string out(deflateBound(&stream, response.body.size()), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(response.body.data());
-  stream.avail_in = static_cast<uInt>(response.body.size());
+  std::string out(deflateBound(&stream, text.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  stream.avail_in = static_cast<uInt>(text.size());
   stream.next_out = reinterpret_cast<Bytef*>(out.data());
   stream.avail_out = static_cast<uInt>(out.size());
   const int done = deflate(&stream, Z_FINISH);
   out.resize(stream.total_out);
   deflateEnd(&stream);
   RT_CHECK(done == Z_STREAM_END);
+  return out;
+}
+
+void gzip(Response& response) {
+  response.headers.push_back({"vary", "accept-encoding"});
+  if (response.body.size() < kGzipBytesMin) return;
+  std::string out = gzip(response.body);
   if (out.size() >= response.body.size()) return;
   response.body = std::move(out);
   response.headers.push_back({"content-encoding", "gzip"});

@@ -13,6 +13,8 @@ inline constexpr std::size_t kGzipBytesMin = 1024;
 
 bool accepts_gzip(const Request& request);
 
+std::string gzip(std::string_view text);
+
 // Compresses the body, where it gains by it, and says so in the headers. Takes about 10 ms for a megabyte.
 void gzip(Response& response);
 

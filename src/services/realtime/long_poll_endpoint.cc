@@ -58,16 +58,18 @@ void LongPollEndpoint::open(Shard& shard, const http::Request& request, LongPoll
   auto start = check_client(request, node_.tenants, handshake_host(shard));
   if (!start) {
     const HandshakeRefusal& refusal = start.error();
-    log_refusal(shard, request, refusal);
+    note_refusal(shard, Transport::kLongPoll, request, refusal);
     if (refusal.when == HandshakeRefusal::When::kNow) return answer(as_long_poll(refusal));
     return shard.answer_later(std::move(answer), as_long_poll(refusal));
   }
-  const std::string tenant = start->tenant->record(shard.worker().index()).external_id;
+  const std::shared_ptr<LiveTenant> tenant = start->tenant;
+  const phoenix::Version version = start->form.version;
   const auto opened = shard.long_polls().open(std::move(*start), answer);
-  if (opened) return;
+  if (opened) return shard.note_handshake(Transport::kLongPoll, HandshakeResult::kOk, version);
   const std::string& text = opened.error().message;
   shard.counters().long_polls_refused.add();
-  log_refusal(shard, request, {.code = "ConnectionRateLimitReached", .log_text = text, .tenant = tenant});
+  note_refusal(shard, Transport::kLongPoll, request,
+               {.code = "ConnectionRateLimitReached", .log_text = text, .tenant = tenant, .version = version});
   shard.answer_later(std::move(answer), refused_answer(200, kForbidden, text));
 }
 

@@ -255,6 +255,8 @@ void LongPolls::attend(Client& client, Share& left) {
 }
 
 void LongPolls::work(Client& client, Share& left) {
+  const Clock& clock = shard_.worker().clock();
+  const Time began = clock.now();
   while (client.phase == Client::Phase::kOpen && !client.is_paused && !client.posts.empty() && left.frames > 0) {
     Post& post = client.posts.front();
     if (const auto frame = post.frames.next()) {
@@ -269,6 +271,7 @@ void LongPolls::work(Client& client, Share& left) {
     client.posts.erase(client.posts.begin());
     answer(posted_answer());
   }
+  shard_.on_heard(clock.now() - began);
 }
 
 void LongPolls::end_session(Client& client) {

@@ -17,7 +17,7 @@ Session::Session(Shard& shard, net::ConnectionId connection, SessionStart start)
       channels_(*this, socket_id(connection), start.form, std::move(start.token)) {}
 
 Session::~Session() {
-  if (is_counted_user_) tenant_->users.fetch_sub(1);
+  if (is_counted_user_) tenant_->remove_user(now());
 }
 
 net::Reading Session::on_message(ws::Opcode opcode, std::string_view payload) {
@@ -75,7 +75,9 @@ void Session::act(channels::Publish& action) {
 void Session::act(channels::CloseSocket& action) { shard_.close(connection_, action.code); }
 
 void Session::act(channels::LogLine& action) {
-  if (action.level < log_level_ || !shard_.may_log(action.level, action.code)) return;
+  if (action.level < log_level_) return;
+  if (action.level >= LogLevel::kError) shard_.count_error(tenant_.get(), action.code);
+  if (!shard_.may_log(action.level, action.code)) return;
   const Claims& claims = (action.token ? action.token : channels_.connection_token())->claims;
   const auto iss = json::Value(claims.json).member("iss");
   const std::string issuer = iss && iss->is_string() ? *iss->string() : std::string();
@@ -111,12 +113,12 @@ Result<TokenRef, TokenFault> Session::verify(std::string_view text) { return sha
 Result<void, TokenFault> Session::confirm(const Token& token) { return auth::confirm(token.claims, unix_now()); }
 
 bool Session::user_has_room() const {
-  return is_counted_user_ || tenant_->users.load() < tenant().limits.concurrent_users_max;
+  return is_counted_user_ || tenant_->users() < tenant().limits.concurrent_users_max;
 }
 
 void Session::count_user() {
   if (std::exchange(is_counted_user_, true)) return;
-  tenant_->users.fetch_add(1);
+  tenant_->add_user();
 }
 
 bool Session::joins_are_over_limit() { return shard_.is_over(tenant_, kJoinRate); }
@@ -129,6 +131,7 @@ void Session::note_join(JoinResult result) {
   }
 }
 void Session::count_join() { shard_.count(tenant_, kJoinRate, 1); }
+void Session::note_message() { shard_.note_message(); }
 void Session::count_event() { shard_.count(tenant_, kEventRate, 1); }
 
 }  // namespace rt::realtime

@@ -14,6 +14,8 @@ namespace rt::realtime {
 
 class Shard;
 
+enum class Transport : std::uint8_t { kWebSocket, kLongPoll };
+
 // No connection of a worker has this bit in its slot, sessions of long-poll clients do.
 inline constexpr std::uint32_t kLongPollSlot = std::uint32_t{1} << 31;
 inline bool is_long_poll(net::ConnectionId id) { return (id.slot & kLongPollSlot) != 0; }
@@ -57,6 +59,7 @@ class Session final : public channels::ChannelHost {
   bool joins_are_over_limit() override;
   void count_join() override;
   void note_join(JoinResult result) override;
+  void note_message() override;
   void count_event() override;
   void perform(channels::Actions& actions) override;
 

@@ -86,10 +86,12 @@ void Shard::open(net::ConnectionId connection, std::string_view upgrade_response
   RT_CHECK(sessions_[connection.slot] == nullptr);
   start.serial = take_serial();
   const bool compresses = start.form.deflate.has_value();
+  net::Traffic& traffic = start.tenant->usage(worker_.index()).traffic;
   sessions_[connection.slot] = std::make_unique<Session>(*this, connection, std::move(start));
   counters_.sessions.add();
-  worker_.upgrade(connection, upgrade_response,
-                  {.compression = compresses ? net::Compression::kAgreed : net::Compression::kNone}, *this);
+  worker_.upgrade(
+      connection, upgrade_response,
+      {.compression = compresses ? net::Compression::kAgreed : net::Compression::kNone, .traffic = &traffic}, *this);
 }
 
 void Shard::respond_later(net::ConnectionId connection, http::Response response) {
@@ -140,6 +142,11 @@ net::Reading Shard::on_message(net::ConnectionId connection, ws::Opcode opcode, 
   return reading;
 }
 
+void Shard::on_heard(std::chrono::nanoseconds took) {
+  const std::uint64_t messages = std::exchange(messages_heard_, 0);
+  if (messages > 0) counters_.messages.record(took.count() / static_cast<std::int64_t>(messages), messages);
+}
+
 void Shard::on_closed(net::ConnectionId connection) {
   RT_CHECK(find(connection) != nullptr);
   sessions_[connection.slot].reset();
@@ -149,6 +156,9 @@ void Shard::on_closed(net::ConnectionId connection) {
 
 void Shard::publish(Message message, const std::shared_ptr<LiveTenant>& tenant, SocketId but) {
   counters_.published.add();
+  const auto size = static_cast<std::int64_t>(message.payload_size);
+  counters_.broadcasts.record(size);
+  tenant->usage(worker_.index()).broadcasts.record(size);
   const auto broadcast = std::make_shared<const Broadcast>(std::move(message));
   const std::size_t bytes = broadcast->message().payload.size() + broadcast->message().topic.size() + sizeof(Broadcast);
   const std::uint64_t workers = node_.interest.workers(broadcast->message().topic_hash);
@@ -220,6 +230,16 @@ void Shard::count_undelivered(Undeliverable why) {
   if (why == Undeliverable::kTextOnly) counters_.dropped_text_only.add();
 }
 
+void Shard::count_error(LiveTenant* tenant, std::string_view code) {
+  counters_.errors.add(code);
+  if (tenant != nullptr) tenant->usage(worker_.index()).errors.add(code);
+}
+
+void Shard::note_handshake(Transport transport, HandshakeResult result, phoenix::Version version) {
+  const std::chrono::nanoseconds took = worker_.clock().now() - worker_.now();
+  counters_.handshake_times(transport, result, version).record(took.count());
+}
+
 // They leave the topic by it, so nobody may be going through its subscribers.
 void Shard::end_channels(const std::string& topic, const std::vector<SocketId>& sockets) {
   for (const SocketId socket : sockets) {
@@ -273,7 +293,8 @@ void Shard::note_whether_over(RateTick& tick) {
   if (!is_over) return (counters_.*rate.over_now).subtract();
   (counters_.*rate.over_now).add();
   (counters_.*rate.triggers).add();
-  log(rate.level, {.tenant = tick.tenant->record(worker_.index()).external_id, .error_code = rate.code}, rate.text);
+  if (rate.level >= LogLevel::kError) count_error(tick.tenant.get(), rate.code);
+  log(rate.level, {.tenant = tick.tenant->external_id, .error_code = rate.code}, rate.text);
 }
 
 struct Shard::DisconnectMail final : public net::Mail {
@@ -289,9 +310,8 @@ struct Shard::DisconnectMail final : public net::Mail {
 
 void Shard::change(const std::shared_ptr<LiveTenant>& tenant, const RecordChange& change) {
   RT_DCHECK(worker_.in_loop_thread());
-  const std::string external_id = tenant->record(worker_.index()).external_id;
   if (change.record) tenant->replace(worker_.index(), change.record);
-  if (change.keys) tokens_.forget(external_id);
+  if (change.keys) tokens_.forget(tenant->external_id);
   if (change.event_rate) restart(*tenant, kEventRate);
   if (change.join_rate) restart(*tenant, kJoinRate);
   if (change.disconnects) disconnect(tenant, next_serial_, 0);

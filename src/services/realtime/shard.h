@@ -3,22 +3,33 @@
 // Everything here happens on the worker's thread. Other shards reach this one by mail that carries a shared broadcast.
 #pragma once
 
+#include <array>
 #include <list>
 #include <memory>
 #include <string_view>
 #include <vector>
 
 #include "base/counter.h"
+#include "base/histogram.h"
 #include "base/timing_wheel.h"
 #include "io/net/worker.h"
 #include "services/realtime/broadcast.h"
+#include "services/realtime/error_counts.h"
 #include "services/realtime/log_throttle.h"
 #include "services/realtime/long_polls.h"
 #include "services/realtime/node.h"
 #include "services/realtime/session.h"
+#include "services/realtime/tenant_usage.h"
 #include "services/realtime/token_table.h"
 
 namespace rt::realtime {
+
+// Nanoseconds that a message or a handshake took.
+inline constexpr std::array<std::int64_t, 6> kHandlingBounds{10'000'000,    100'000'000,   500'000'000,
+                                                             1'000'000'000, 5'000'000'000, 10'000'000'000};
+using HandlingTimes = Histogram<kHandlingBounds>;
+
+enum class HandshakeResult : std::uint8_t { kOk, kError };
 
 // Written by the shard's thread, read by anyone.
 struct ShardCounters {
@@ -55,6 +66,18 @@ struct ShardCounters {
   Counter request_limit_triggers;      // how often a tenant reached its rate of REST requests
   Counter tenants_over_request_rate;   // now, likewise
   Counter channels_over_event_rate;    // closed for it
+  HandlingTimes messages;              // of joined channels
+  PayloadSizes broadcasts;             // of all tenants
+  ErrorCounts errors;                  // of all sockets and channels, and of those of no tenant
+  std::array<HandlingTimes, 8> handshakes;
+
+  const HandlingTimes& handshake_times(Transport transport, HandshakeResult result, phoenix::Version version) const {
+    return handshakes[static_cast<std::size_t>(transport) * 4 + static_cast<std::size_t>(result) * 2 +
+                      static_cast<std::size_t>(version)];
+  }
+  HandlingTimes& handshake_times(Transport transport, HandshakeResult result, phoenix::Version version) {
+    return const_cast<HandlingTimes&>(std::as_const(*this).handshake_times(transport, result, version));
+  }
 };
 
 // What has a rate, and its limit.
@@ -128,6 +151,7 @@ class Shard final : public net::MessageHandler {
   void answer_later(Answer answer, http::Response response);
 
   net::Reading on_message(net::ConnectionId connection, ws::Opcode opcode, std::string_view payload) override;
+  void on_heard(std::chrono::nanoseconds took) override;
   void on_closed(net::ConnectionId connection) override;
 
   // To every subscriber of the message's topic on this node, but the given socket of this worker.
@@ -144,6 +168,13 @@ class Shard final : public net::MessageHandler {
   void close(net::ConnectionId connection, ws::CloseCode code);
   void cut(net::ConnectionId connection);
   void resume_reading(net::ConnectionId connection);
+
+  // A socket or channel of the tenant (null: of none) had an error, whether it is logged or not. `code` is a literal.
+  void count_error(LiveTenant* tenant, std::string_view code);
+  // A channel got a message; how long that took is known when all that were read together are handled.
+  void note_message() { ++messages_heard_; }
+  // A handshake that began with this turn's handler is answered, or will be after the back-off.
+  void note_handshake(Transport transport, HandshakeResult result, phoenix::Version version);
 
   // The tenant's record is another one from now on, with what follows from that for this worker's share of it.
   void change(const std::shared_ptr<LiveTenant>& tenant, const RecordChange& change);
@@ -200,6 +231,7 @@ class Shard final : public net::MessageHandler {
   channels::Actions scratch_actions_;
   ws::Deflater deflater_;
   std::uint64_t next_serial_ = 0;
+  std::uint64_t messages_heard_ = 0;                // since the last on_heard()
   std::vector<std::unique_ptr<Session>> sessions_;  // by connection slot
   LongPolls long_polls_;
   std::list<LateResponse> late_responses_;

@@ -33,11 +33,9 @@ http::Response error_body(int status, std::string_view text) {
   return http::Response::json(status, "{\"error\":" + json::quoted(text) + "}");
 }
 
-HandshakeRefusal refusal_of(const TokenFault& fault, const std::string& tenant) {
-  HandshakeRefusal refusal{.response = error_body(401, describe(fault)),
-                           .code = "ErrorConnectingToWebsocket",
-                           .log_text = describe(fault),
-                           .tenant = tenant};
+HandshakeRefusal refusal_of(const TokenFault& fault) {
+  HandshakeRefusal refusal{
+      .response = error_body(401, describe(fault)), .code = "ErrorConnectingToWebsocket", .log_text = describe(fault)};
   switch (fault.kind) {
     case TokenFaultKind::kMalformed:
       refusal.code = "MalformedJWT";
@@ -71,7 +69,10 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
   auto start = check_client(request, tenants, host);
   if (!start) return start;
   if (const auto ok = ws::check_upgrade(request); !ok) {
-    return refuse({.response = http::Response::text(400, ok.error().message), .when = When::kNow});
+    return refuse({.response = http::Response::text(400, ok.error().message),
+                   .when = When::kNow,
+                   .tenant = start->tenant,
+                   .version = start->form.version});
   }
   if (host.compression == OffersCompression::kYes) start->form.deflate = ws::negotiate_deflate(request);
   return start;
@@ -80,12 +81,18 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
 Result<SessionStart, HandshakeRefusal> check_client(const http::Request& request, LiveTenants& tenants,
                                                     const HandshakeHost& host) {
   using When = HandshakeRefusal::When;
-  const auto refuse = [](HandshakeRefusal refusal) { return tl::make_unexpected(std::move(refusal)); };
+  std::optional<phoenix::Version> version;
+  std::shared_ptr<LiveTenant> tenant;
+  const auto refuse = [&](HandshakeRefusal refusal) {
+    refusal.version = version;
+    refusal.tenant = tenant;
+    return tl::make_unexpected(std::move(refusal));
+  };
   const Parameters parameters = read_parameters(request.query());
-  const auto version = phoenix::parse_version(parameters.vsn);
+  version = phoenix::parse_version(parameters.vsn);
   if (!version) return refuse({.response = {.status = 403}, .when = When::kNow});
 
-  const auto tenant = tenants.of_host(request.host());
+  tenant = tenants.of_host(request.host());
   if (!tenant) {
     return refuse({.response = error_body(404, "Tenant not found"),
                    .code = "TenantNotFound",
@@ -95,33 +102,29 @@ Result<SessionStart, HandshakeRefusal> check_client(const http::Request& request
   if (record.suspended) {
     return refuse({.response = error_body(403, "Realtime was disabled for this tenant"),
                    .code = "RealtimeDisabledForTenant",
-                   .log_text = "the tenant is suspended",
-                   .tenant = record.external_id});
+                   .log_text = "the tenant is suspended"});
   }
   const auto header = request.header("x-api-key");
   if (!header && !parameters.apikey) {
     return refuse({.response = error_body(401, "API key is missing"),
                    .code = "MissingAPIKey",
-                   .log_text = "neither the x-api-key header nor the apikey parameter was given",
-                   .tenant = record.external_id});
+                   .log_text = "neither the x-api-key header nor the apikey parameter was given"});
   }
   const auto token = host.verify(record, header ? *header : std::string_view(*parameters.apikey));
   if (!token) {
-    HandshakeRefusal refusal = refusal_of(token.error(), record.external_id);
+    HandshakeRefusal refusal = refusal_of(token.error());
     if (refusal.level < parameters.log_level) refusal.code = {};
     return refuse(std::move(refusal));
   }
-  if (tenant->users.load() >= record.limits.concurrent_users_max) {
+  if (tenant->users() >= record.limits.concurrent_users_max) {
     return refuse({.response = error_body(429, "Too many connected users"),
                    .code = "ConnectionRateLimitReached",
-                   .log_text = "Too many connected users",
-                   .tenant = record.external_id});
+                   .log_text = "Too many connected users"});
   }
   if (host.joins_are_over_limit(tenant)) {
     return refuse({.response = error_body(429, "Too many joins per second"),
                    .code = "JoinsRateLimitReached",
-                   .log_text = "Too many joins per second",
-                   .tenant = record.external_id});
+                   .log_text = "Too many joins per second"});
   }
   return SessionStart{.form = {*version, {}}, .tenant = tenant, .token = *token, .log_level = parameters.log_level};
 }
@@ -134,11 +137,13 @@ HandshakeHost handshake_host(Shard& shard) {
           .compression = shard.node().config.compression ? OffersCompression::kYes : OffersCompression::kNo};
 }
 
-void log_refusal(Shard& shard, const http::Request& request, const HandshakeRefusal& refusal) {
+void note_refusal(Shard& shard, Transport transport, const http::Request& request, const HandshakeRefusal& refusal) {
+  if (refusal.version) shard.note_handshake(transport, HandshakeResult::kError, *refusal.version);
   if (refusal.code.empty()) return;
+  if (refusal.level >= LogLevel::kError) shard.count_error(refusal.tenant.get(), refusal.code);
   const std::string client = request.client.text();
-  shard.log(refusal.level,
-            {.tenant = refusal.tenant, .error_code = refusal.code, .request_id = request.id, .client = client},
+  const std::string_view tenant = refusal.tenant ? refusal.tenant->external_id : std::string_view();
+  shard.log(refusal.level, {.tenant = tenant, .error_code = refusal.code, .request_id = request.id, .client = client},
             refusal.log_text);
 }
 
@@ -146,14 +151,16 @@ void SocketEndpoint::on_request(net::Worker& worker, net::ConnectionId connectio
   Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
   auto start = check_handshake(request, node_.tenants, handshake_host(shard));
   if (start) {
+    const phoenix::Version version = start->form.version;
     const std::string response = ws::make_upgrade_response(request, start->form.deflate);
-    return shard.open(connection, response, std::move(*start));
+    shard.open(connection, response, std::move(*start));
+    return shard.note_handshake(Transport::kWebSocket, HandshakeResult::kOk, version);
   }
 
   HandshakeRefusal& refusal = start.error();
-  log_refusal(shard, request, refusal);
+  note_refusal(shard, Transport::kWebSocket, request, refusal);
   if (refusal.when == HandshakeRefusal::When::kNow) {
-    worker.respond(connection, refusal.response);
+    worker.respond(connection, std::move(refusal.response));
   } else {
     shard.respond_later(connection, std::move(refusal.response));
   }

@@ -22,7 +22,8 @@ struct HandshakeRefusal {
   LogLevel level = LogLevel::kError;
   std::string_view code = {};  // for the log; empty: no line
   std::string log_text = {};
-  std::string tenant = {};
+  std::shared_ptr<LiveTenant> tenant = nullptr;            // null: there is none
+  std::optional<phoenix::Version> version = std::nullopt;  // as far as it is known
 };
 
 enum class OffersCompression : std::uint8_t { kNo, kYes };  // whether the node agrees to permessage-deflate
@@ -43,7 +44,8 @@ Result<SessionStart, HandshakeRefusal> check_handshake(const http::Request& requ
                                                        const HandshakeHost& host);
 
 HandshakeHost handshake_host(Shard& shard);  // valid as long as the shard
-void log_refusal(Shard& shard, const http::Request& request, const HandshakeRefusal& refusal);
+// In the log and in the counters.
+void note_refusal(Shard& shard, Transport transport, const http::Request& request, const HandshakeRefusal& refusal);
 
 class SocketEndpoint {
  public:

@@ -2,10 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include "testing/manual_clock.h"
+
 namespace rt::realtime {
 namespace {
 
 struct Fixture {
+  ManualClock clock;
   TenantRecord record{.external_id = "acme"};
   TokenFaultKind fault = TokenFaultKind::kMalformed;
   bool joins_are_over_limit = false;
@@ -24,8 +27,10 @@ struct Fixture {
         [this](std::string_view name) {
           return name == "acme" ? std::make_shared<const TenantRecord>(record) : nullptr;
         },
-        "", 1);
-    if (const auto tenant = tenants.of_host("acme")) tenant->users = users;
+        "", 1, clock);
+    if (const auto tenant = tenants.of_host("acme")) {
+      for (; users > 0; --users) tenant->add_user();
+    }
     return check_handshake(request, tenants, the_host());
   }
   HandshakeHost the_host() {
@@ -87,7 +92,8 @@ TEST_CASE("each fault of a token has its status and body") {
 TEST_CASE("a client that needs no upgrade passes the other checks, and only those") {
   Fixture f;
   http::Request request{.method = "GET", .target = "/s?apikey=good&vsn=2.0.0", .headers = {{"host", "acme"}}};
-  LiveTenants tenants([&f](std::string_view) { return std::make_shared<const TenantRecord>(f.record); }, "", 1);
+  LiveTenants tenants([&f](std::string_view) { return std::make_shared<const TenantRecord>(f.record); }, "", 1,
+                      f.clock);
   const auto start = check_client(request, tenants, f.the_host());
   REQUIRE(start);
   CHECK(start->form.version == phoenix::Version::kV2);
@@ -101,7 +107,8 @@ TEST_CASE("what is no upgrade is refused at once, behind all other checks") {
   const auto result = f.check("/s?apikey=good", {}, "");
   CHECK(!result);
   http::Request plain{.method = "GET", .target = "/s?apikey=good", .headers = {{"host", "acme"}}};
-  LiveTenants tenants([&f](std::string_view) { return std::make_shared<const TenantRecord>(f.record); }, "", 1);
+  LiveTenants tenants([&f](std::string_view) { return std::make_shared<const TenantRecord>(f.record); }, "", 1,
+                      f.clock);
   const auto refused = check_handshake(plain, tenants, f.the_host());
   REQUIRE(!refused);
   CHECK(refused.error().response.status == 400);

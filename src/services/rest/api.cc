@@ -88,7 +88,8 @@ Response batch(const http::Body& body, Tenant& tenant) {
     if (one.privacy == Privacy::kPrivate) continue;
     tenant.publish({.topic = std::string(kTopicPrefix) + one.topic,
                     .kind = MessageKind::kJson,
-                    .payload = std::move(one.payload)});
+                    .payload = std::move(one.payload),
+                    .payload_size = one.size});
   }
   return {.status = 202};
 }
@@ -105,21 +106,20 @@ bool is_private(const http::Request& request) {
 Result<Message, Response> single_message(const http::Request& request, const http::Body& body,
                                          const TenantLimits& limits) {
   Message out;
-  std::uint64_t size = 0;
   if (body.kind == http::BodyKind::kBytes) {
     constexpr std::uint64_t kBytesOverhead = 6;
     out.kind = MessageKind::kUserBinary;
     out.payload = request.body;
-    size = kBytesOverhead + out.payload.size();
+    out.payload_size = kBytesOverhead + out.payload.size();
   } else {
     out.kind = MessageKind::kUserJson;
     out.payload = body.kind == http::BodyKind::kNone ? "{}" : std::string(body.json);
     if (!out.payload.starts_with('{')) out.payload = "{\"_json\":" + out.payload + "}";
     const auto measured = measured_size(out.payload);
     if (!measured) return tl::make_unexpected(reason(400, "Bad Request"));  // nested too deeply in its new object
-    size = *measured;
+    out.payload_size = *measured;
   }
-  if (size > size_max(limits.payload_kb_max) || out.payload.size() > kDeliveredBytesMax)
+  if (out.payload_size > size_max(limits.payload_kb_max) || out.payload.size() > kDeliveredBytesMax)
     return tl::make_unexpected(field_fault("payload", "Payload size exceeds tenant limit"));
   return out;
 }

@@ -39,17 +39,17 @@ std::string required_text(json::Value message, std::string_view field, Faults& f
   return text;
 }
 
-std::string_view required_payload(json::Value message, std::int64_t payload_kb_max, Faults& faults) {
+std::string_view required_payload(json::Value message, std::int64_t payload_kb_max, std::uint64_t& size,
+                                  Faults& faults) {
   const auto value = message.member("payload");
   if (!value || value->is_null()) {
     faults.add("payload", kBlank);
   } else if (!value->is_object()) {
     faults.add("payload", kInvalid);
-  } else if (value->text().size() > kDeliveredBytesMax ||
-             measured_size(value->text()).value_or(UINT64_MAX) > size_max(payload_kb_max)) {
-    faults.add("payload", "Payload size exceeds tenant limit");
   } else {
-    return value->text();
+    if (value->text().size() <= kDeliveredBytesMax) size = measured_size(value->text()).value_or(UINT64_MAX);
+    if (size <= size_max(payload_kb_max)) return value->text();
+    faults.add("payload", "Payload size exceeds tenant limit");
   }
   return {};
 }
@@ -111,7 +111,7 @@ Result<std::vector<BatchMessage>, std::string> read_batch(std::string_view body,
     BatchMessage message;
     message.topic = required_text(*element, "topic", faults);
     const std::string event = required_text(*element, "event", faults);
-    const std::string_view payload = required_payload(*element, payload_kb_max, faults);
+    const std::string_view payload = required_payload(*element, payload_kb_max, message.size, faults);
     message.privacy = privacy_of(*element, faults);
     const auto id = id_of(*element, faults);
     if (faults.empty()) message.payload = delivered(event, payload, id);

@@ -15,6 +15,7 @@ namespace rt::rest {
 struct BatchMessage {
   std::string topic;    // without `realtime:`
   std::string payload;  // as subscribers get it: event, the sender's payload and, where it has one, its id
+  std::uint64_t size = UINT64_MAX;  // of the sender's payload, as the limit measures it
   Privacy privacy = Privacy::kPublic;
 };
 

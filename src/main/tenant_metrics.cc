@@ -1,0 +1,102 @@
+// The part of a scrape that is about tenants: of each metric one series for each tenant of which there is anything to
+// say.
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "main/node_metrics.h"
+#include "services/ops/exposition.h"
+
+namespace rt::app {
+namespace {
+
+using ops::Exposition;
+using ops::MetricType;
+using realtime::LiveTenant;
+using realtime::TenantUsage;
+
+class Writer {
+ public:
+  Writer(Exposition& out, std::vector<std::shared_ptr<const LiveTenant>> tenants)
+      : out_(out), tenants_(std::move(tenants)) {
+    std::ranges::sort(tenants_, {}, [](const auto& tenant) -> const std::string& { return tenant->external_id; });
+  }
+
+  void gauge(std::string_view name, std::string_view help,
+             const std::function<std::optional<std::int64_t>(const LiveTenant&)>& value_of) {
+    out_.metric(name, MetricType::kGauge, help);
+    for (const auto& tenant : tenants_) {
+      if (const auto value = value_of(*tenant)) out_.sample(*value, {{"tenant", tenant->external_id}});
+    }
+  }
+  void counter(std::string_view name, std::string_view help,
+               const std::function<std::uint64_t(const LiveTenant&)>& value_of) {
+    out_.metric(name, MetricType::kCounter, help);
+    for (const auto& tenant : tenants_) {
+      const std::uint64_t value = value_of(*tenant);
+      if (value > 0) out_.sample(static_cast<std::int64_t>(value), {{"tenant", tenant->external_id}});
+    }
+  }
+  void counter(std::string_view name, std::string_view help, realtime::RateMeter LiveTenant::* meter) {
+    counter(name, help, [meter](const LiveTenant& tenant) { return (tenant.*meter).total(); });
+  }
+  void traffic(std::string_view name, std::string_view help, Counter net::Traffic::* direction) {
+    counter(name, help, [direction](const LiveTenant& tenant) {
+      std::uint64_t bytes = 0;
+      tenant.for_each_usage([&](const TenantUsage& usage) { bytes += (usage.traffic.*direction).value(); });
+      return bytes;
+    });
+  }
+  void errors(std::string_view name, std::string_view help) {
+    out_.metric(name, MetricType::kCounter, help);
+    for (const auto& tenant : tenants_) {
+      std::map<std::string_view, std::uint64_t> by_code;
+      tenant->for_each_usage([&](const TenantUsage& usage) {
+        usage.errors.for_each([&](std::string_view code, std::uint64_t count) { by_code[code] += count; });
+      });
+      for (const auto& [code, count] : by_code)
+        out_.sample(static_cast<std::int64_t>(count), {{"code", code}, {"tenant", tenant->external_id}});
+    }
+  }
+  void payload_sizes(std::string_view name, std::string_view help) {
+    out_.metric(name, MetricType::kHistogram, help);
+    for (const auto& tenant : tenants_) {
+      HistogramCounts counts;
+      tenant->for_each_usage([&](const TenantUsage& usage) { usage.broadcasts.add_to(counts); });
+      if (counts.total() > 0)
+        out_.histogram(counts, 1, {{"message_type", "broadcast"}, {"tenant", tenant->external_id}});
+    }
+  }
+
+ private:
+  Exposition& out_;
+  std::vector<std::shared_ptr<const LiveTenant>> tenants_;
+};
+
+std::optional<std::int64_t> connected(const LiveTenant& tenant) {
+  const std::int64_t users = tenant.users();
+  return users == 0 && tenant.joins.total() == 0 ? std::nullopt : std::optional(users);
+}
+
+}  // namespace
+
+std::string scrape_tenants(const NodeParts& node) {
+  Exposition out(node_labels(node));
+  Writer writer(out, node.tenants->all());
+  writer.gauge("realtime_connections_connected", "Sockets that have joined a channel.", connected);
+  writer.gauge("realtime_connections_connected_cluster", "The same on all nodes.", connected);
+  writer.counter("realtime_channel_events", "Broadcasts taken from clients and each of their deliveries.",
+                 &LiveTenant::events);
+  writer.counter("realtime_channel_joins", "Joins.", &LiveTenant::joins);
+  writer.traffic("realtime_channel_input_bytes", "Bytes read from WebSockets.", &net::Traffic::in);
+  writer.traffic("realtime_channel_output_bytes", "Bytes written to WebSockets.", &net::Traffic::out);
+  writer.errors("realtime_channel_error", "Errors of sockets and channels, by operational code.");
+  writer.payload_sizes("realtime_tenants_payload_size", "Bytes of a payload, as its limit measures them.");
+  return std::move(out).finish();
+}
+
+}  // namespace rt::app
