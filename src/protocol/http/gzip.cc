@@ -1,9 +1,11 @@
 #include "protocol/http/gzip.h"
 
+#include <libdeflate.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
 #include <utility>
 
 #include "base/check.h"
@@ -13,7 +15,6 @@ namespace {
 
 constexpr int kLevel = 1;  // text of this kind shrinks to a tenth anyway
 constexpr int kGzipWindowBits = 15 + 16;
-constexpr int kMemoryLevel = 8;
 
 // Whether `;q=` takes the coding away.
 bool has_weight(std::string_view parameters) {
@@ -45,17 +46,14 @@ bool accepts_gzip(const Request& request) {
 }
 
 std::string gzip(std::string_view text) {
-  z_stream stream{};
-  RT_CHECK(deflateInit2(&stream, kLevel, Z_DEFLATED, kGzipWindowBits, kMemoryLevel, Z_DEFAULT_STRATEGY) == Z_OK);
-  std::string out(deflateBound(&stream, text.size()), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  const int done = deflate(&stream, Z_FINISH);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  RT_CHECK(done == Z_STREAM_END);
+  struct Free {
+    void operator()(libdeflate_compressor* compressor) const { libdeflate_free_compressor(compressor); }
+  };
+  const std::unique_ptr<libdeflate_compressor, Free> compressor(libdeflate_alloc_compressor(kLevel));
+  RT_CHECK(compressor != nullptr);
+  std::string out(libdeflate_gzip_compress_bound(compressor.get(), text.size()), '\0');
+  out.resize(libdeflate_gzip_compress(compressor.get(), text.data(), text.size(), out.data(), out.size()));
+  RT_CHECK(!out.empty());
   return out;
 }
 
