@@ -337,6 +337,6 @@ std::string scrape_node(const NodeParts& node) {
   return std::move(out).finish();
 }
 
-std::string scrape(const NodeParts& node) { return scrape_node(node) + scrape_tenants(node); }
+std::string scrape(const NodeParts& node) { return scrape_tenants(node, scrape_node(node)); }
 
 }  // namespace rt::app

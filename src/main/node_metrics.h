@@ -33,7 +33,7 @@ struct NodeParts {
 
 // All of these are thread-safe: they read counters only. Each text has its end marker.
 std::string scrape_node(const NodeParts& node);
-std::string scrape_tenants(const NodeParts& node);
+std::string scrape_tenants(const NodeParts& node, std::string before = {});  // behind `before`
 std::string scrape(const NodeParts& node);
 
 // The short name of a node: of its address, which is behind the `@`, groups 6 and 7 where it is a full IPv6 address;

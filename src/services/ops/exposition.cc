@@ -8,6 +8,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <utility>
 
 #include "base/check.h"
 
@@ -48,7 +49,8 @@ std::int64_t open_descriptors() {
 
 }  // namespace
 
-Exposition::Exposition(const std::vector<std::pair<std::string, std::string>>& global_labels) {
+Exposition::Exposition(const std::vector<std::pair<std::string, std::string>>& global_labels, std::string before)
+    : text_(std::move(before)) {
   for (const auto& [name, value] : global_labels) {
     GlobalLabel& label = global_labels_.emplace_back(GlobalLabel{.name = name});
     append_label(label.text, name, value);

@@ -23,8 +23,12 @@ enum class MetricType : std::uint8_t { kCounter, kGauge, kHistogram };
 
 class Exposition {
  public:
-  // `global_labels` (name, value) are put on every series.
-  explicit Exposition(const std::vector<std::pair<std::string, std::string>>& global_labels);
+  // `global_labels` (name, value) are put on every series. The text begins with `before`.
+  explicit Exposition(const std::vector<std::pair<std::string, std::string>>& global_labels, std::string before = {});
+
+  // There is about so much to come. A text of megabytes that grows by and by is copied, and its memory found, again and
+  // again.
+  void expect(std::size_t bytes) { text_.reserve(text_.size() + bytes); }
 
   // The samples that follow are of this metric; without any, nothing is written of it. The help is one line. Both texts
   // must live until the next metric.
