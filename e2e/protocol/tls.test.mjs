@@ -1,13 +1,16 @@
 // The port that speaks TLS.
 
 import assert from 'node:assert/strict';
+import { createCipheriv, createHmac } from 'node:crypto';
 import { copyFile, writeFile } from 'node:fs/promises';
 import https from 'node:https';
 import net from 'node:net';
 import { suite, test } from 'node:test';
 import tls from 'node:tls';
+import { requestText, upgradeHeaders } from '../harness/http.mjs';
 import { assertFrame, bothVersions, connect } from '../harness/phoenix.mjs';
 import { startServer, until } from '../harness/server.mjs';
+import { put, socketPath } from '../ws-conformance/raw_client.mjs';
 import { connectByTls, makeCertificate, startTlsServer, temporaryDirectory, tlsFlags } from '../harness/tls.mjs';
 
 const TOPIC = 'realtime:room';
@@ -87,6 +90,35 @@ suite('a client that comes by TLS', { concurrency: true }, () => {
       assert.deepEqual(answer, { status: 202, body: '', reused: n > 0 });
       assertFrame(await client.next(), { event: 'broadcast', payload: { type: 'broadcast', event: 'n', payload: { n } } });
     }
+  });
+
+  const saysAtOnce = async (node, text) => {
+    const socket = await handshake(node);
+    socket.end(text);  // its close_notify comes right behind
+    return (await socket.toArray()).join('');
+  };
+  const get = (path, headers = '') => `GET ${path} HTTP/1.1\r\nhost: dev\r\n${headers}\r\n`;
+
+  test('may end its side behind its last request and gets all answers', async (t) => {
+    const node = await startTlsServer(t);
+    const token = node.server.token({}, { secret: node.server.metricsSecret });
+    const late = await saysAtOnce(node, get('/metrics', `authorization: Bearer ${token}\r\n`));  // answered from elsewhere
+    assert.match(late, /^HTTP\/1\.1 200 OK\r\n.*# EOF\n$/s);
+    const many = await saysAtOnce(node, get('/healthcheck').repeat(20));
+    assert.equal(many.split('HTTP/1.1 200 OK').length - 1, 20);
+    const mixed = await saysAtOnce(node, get('/healthcheck') + get('/metrics', `authorization: Bearer ${token}\r\n`));
+    assert.match(mixed, /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\nokHTTP\/1\.1 200 OK\r\n.*# EOF\n$/s);
+  });
+
+  test('may end its side behind its last message, and all are delivered', async (t) => {
+    const node = await startTlsServer(t);
+    const member = await connect(node.server);
+    await member.join(TOPIC);
+    const client = await connectByTls(node);
+    await client.join(TOPIC);
+    const frames = Array.from({ length: 200 }, (_, n) => put.text(JSON.stringify(['1', `${n + 10}`, TOPIC, 'broadcast', { type: 'broadcast', event: 'n', payload: { n } }])));
+    client.socket._socket.end(Buffer.concat(frames));
+    for (let n = 0; n < frames.length; n += 1) assertFrame(await member.next(), { event: 'broadcast', payload: { type: 'broadcast', event: 'n', payload: { n } } });
   });
 
   test('resumes its session', async (t) => {
@@ -194,9 +226,11 @@ suite('what is no TLS', { concurrency: true }, () => {
     const client = await connectByTls(node);
     const hello = await clientHello(node);
     const bad = [Buffer.alloc(70_000, 0x16), Buffer.from('SSH-2.0-x\r\n'), Buffer.from([0x16, 3, 1, 0xff, 0xff]), Buffer.concat([hello, Buffer.alloc(40_000, 7)])];
-    for (const bytes of bad) await answerTo(node.server.tlsPort, bytes);
-    const failures = async () => (await node.server.metrics()).value('realtime_tls_handshakes_total', { result: 'error' });
-    await until(async () => (await failures()) >= 3, 'the failures to be counted');
+    for (const [n, bytes] of bad.entries()) {
+      await answerTo(node.server.tlsPort, bytes);
+      const failures = (await node.server.metrics()).value('realtime_tls_handshakes_total', { result: 'error' });
+      assert.equal(failures, n + 1);
+    }
     await client.heartbeat();
   });
 
@@ -214,6 +248,24 @@ suite('what is no TLS', { concurrency: true }, () => {
     await until(() => /\[warning\] TlsHandshakeFailed: .*: it was not complete in time\n/.test(node.server.log), 'the log line');
   });
 
+  test('half a message of the protocol, then garbage, ends that connection only', async (t) => {
+    const node = await startTlsServer(t);
+    const relay = await Relay.start(node.server.tlsPort);
+    t.after(() => relay.stop());
+    const keys = [];
+    const socket = tls.connect({ host: '127.0.0.1', port: relay.port, servername: 'localhost', ca: node.ca, minVersion: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256' });
+    socket.on('keylog', (line) => keys.push(line.toString())).on('error', () => {});
+    await new Promise((resolve) => socket.once('secureConnect', resolve));
+    socket.write(requestText({ path: socketPath(node.server), headers: { Host: 'dev', ...upgradeHeaders() } }));
+    assert.match((await new Promise((resolve) => socket.once('data', resolve))).toString(), /^HTTP\/1\.1 101 /);
+
+    const secret = /^CLIENT_TRAFFIC_SECRET_0 \S+ (\S+)/m.exec(keys.join(''))[1];
+    relay.toServer(record(Buffer.from(secret, 'hex'), 1, 22, Buffer.from([24, 0, 0, 1])));  // a KeyUpdate but for its last byte
+    relay.toServer(Buffer.alloc(64));
+    await relay.ended;
+    assert.equal((await fetch(`${node.server.url}/healthcheck`)).status, 200);
+  });
+
   test('older versions and renegotiation are refused', async (t) => {
     const node = await startTlsServer(t);
     const old = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' };
@@ -227,6 +279,47 @@ suite('what is no TLS', { concurrency: true }, () => {
     socket.destroy();
   });
 });
+
+// What goes through it can be added to.
+class Relay {
+  static async start(port) {
+    const relay = new Relay();
+    relay.ended = new Promise((resolve) => {
+      relay.listener = net.createServer((client) => {
+        relay.server = net.connect(port, '127.0.0.1');
+        client.pipe(relay.server).pipe(client);
+        client.on('error', () => {});
+        relay.server.on('error', () => {}).on('close', resolve);
+      });
+    });
+    await new Promise((resolve) => relay.listener.listen(0, '127.0.0.1', resolve));
+    relay.port = relay.listener.address().port;
+    return relay;
+  }
+
+  toServer(bytes) {
+    this.server.write(bytes);
+  }
+
+  stop() {
+    this.server?.destroy();
+    this.listener.close();
+  }
+}
+
+// A record of TLS_AES_128_GCM_SHA256, the `number`-th that the client sends with this secret (RFC 8446 5.2, 5.3, 7.3).
+function record(secret, number, type, content) {
+  const expand = (label, size) => {
+    const name = Buffer.from(`tls13 ${label}`);
+    const info = Buffer.concat([Buffer.from([0, size, name.length]), name, Buffer.from([0, 1])]);
+    return createHmac('sha256', secret).update(info).digest().subarray(0, size);
+  };
+  const nonce = expand('iv', 12);
+  nonce[11] ^= number;
+  const header = Buffer.from([23, 3, 3, 0, content.length + 17]);
+  const cipher = createCipheriv('aes-128-gcm', expand('key', 16), nonce).setAAD(header);
+  return Buffer.concat([header, cipher.update(Buffer.concat([content, Buffer.from([type])])), cipher.final(), cipher.getAuthTag()]);
+}
 
 // The first bytes of a true handshake.
 function clientHello({ ca }) {

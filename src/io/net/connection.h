@@ -86,9 +86,10 @@ struct Connection {
   bool paused = false;     // by its handler
   bool consuming = false;  // its input is being worked on further up the stack
   bool linger_after_flush = false;
-  bool compressed = false;  // permessage-deflate was agreed on
-  bool held_back = false;   // too many of its responses wait to be sent
-  bool postponed = false;   // in the list of those that go on in the next turn
+  bool compressed = false;   // permessage-deflate was agreed on
+  bool held_back = false;    // too many of its responses wait to be sent
+  bool input_ended = false;  // the client said so within TLS; what came before it is worked on first
+  bool postponed = false;    // in the list of those that go on in the next turn
   EndIs end = EndIs::kAhead;
   std::uint32_t held_bytes = 0;  // reader, unread and TLS, as last added to the worker's sum
   ws::ReaderLimits limits;
@@ -104,6 +105,10 @@ struct Connection {
   Deadline deadline;
 
   int fd() { return descriptor.native_handle(); }
+  // A request was read and not answered yet.
+  bool is_answering() const { return phase == Phase::kHttp && http->stage == HttpPart::Stage::kAnswering; }
+  // Nothing stands in the way of reading on.
+  bool may_be_heard() const { return !paused && !is_answering() && !postponed && !held_back; }
   bool has_output() const { return !queue.empty() || (tls && !tls->unsent().empty()); }
   std::size_t output_bytes() const { return queue.bytes() + (tls ? tls->unsent().size() : 0); }
 };

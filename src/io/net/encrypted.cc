@@ -45,8 +45,8 @@ void Worker::Impl::decrypt(Connection& c, std::span<const char> in) {
   if (!was_established && c.tls->is_established()) worker.counters_.tls_handshakes.add();
   if (c.tls->unsent().size() > unsent && !c.write_armed) mark_dirty(c, Urgency::kThisTurn);
   if (c.tls->unsent().size() > kUnsentBytesMax) c.held_back = true;
+  c.input_ended = peer == TlsSession::Peer::kHasEnded;
   take_in(c, std::span(plain_scratch).first(bytes));
-  if (peer == TlsSession::Peer::kHasEnded && c.phase != Phase::kGone) on_end_of_input(c);
 }
 
 void Worker::Impl::answer_plain(Connection& c) {

@@ -29,6 +29,7 @@ struct OnReadable {
 }  // namespace
 
 void Worker::Impl::arm_read(Connection& c) {
+  if (c.input_ended) return on_end_of_input(c);
   if (c.read_armed) return;
   c.read_armed = true;
   c.descriptor.async_wait(boost::asio::posix::descriptor_base::wait_read, OnReadable{this, c.id});
@@ -66,9 +67,9 @@ void Worker::Impl::read(Connection& c) {
   }
 }
 
-// A client may end its side behind its last request and still wait for the answer.
+// A client may end its side behind its last request or its close frame, and still wait for the answer.
 void Worker::Impl::on_end_of_input(Connection& c) {
-  if (c.phase != Phase::kHttp || !c.has_output()) return drop(c);
+  if (!c.has_output() || (c.phase != Phase::kHttp && !c.linger_after_flush)) return drop(c);
   c.linger_after_flush = true;
 }
 
@@ -148,8 +149,7 @@ void Worker::Impl::consume(Connection& c, std::span<char> in) {
   if (c.phase == Phase::kGone) return;
   if (!in.empty()) keep_unread(c, in, std::move(kept));
   account_held(c);
-  const bool answering = c.phase == Phase::kHttp && c.http->stage == HttpPart::Stage::kAnswering;
-  if (!c.paused && !answering && !c.postponed && !c.held_back) arm_read(c);
+  if (c.may_be_heard()) arm_read(c);
 }
 
 // `rest` is the end of `earlier` if there is one.
@@ -323,7 +323,7 @@ void Worker::Impl::respond(Connection& c, http::Response response) {
   enqueue_response(c, std::move(response), http.body_of, keep_alive);
   http.stage = HttpPart::Stage::kIdle;
   worker.requests_.on_answered(worker, c.id, status);
-  c.linger_after_flush = !keep_alive;
+  c.linger_after_flush = c.linger_after_flush || !keep_alive;
   const Time idle_at = worker.now_ + worker.config_.idle_timeout;
   c.deadline.set(worker.wheel_,
                  c.blocked_since ? std::min(idle_at, *c.blocked_since + worker.config_.send_blocked_timeout) : idle_at);

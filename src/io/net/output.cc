@@ -55,7 +55,7 @@ void Worker::Impl::enqueue(Connection& c, FrameRef frame, Urgency urgency) {
   enqueue_unlimited(c, std::move(frame), urgency);
   worker.counters_.frames_queued.add();
   // A reader slower than its topics would cost everyone memory, so it goes; it can connect again.
-  if (c.queue.bytes() > queue_bytes_max(c)) {
+  if (c.output_bytes() > queue_bytes_max(c)) {
     slow_consumer(c, worker.counters_.slow_consumers_queue);
   } else if (all_queue_bytes > worker.config_.all_send_queues_bytes_max) {
     relieve_queues();
@@ -73,7 +73,7 @@ void Worker::Impl::relieve_queues() {
   for (const Slot& slot : slots) {
     Connection* c = slot.connection.get();
     const bool may_go = c != nullptr && (c->phase == Phase::kWebSocket || c->phase == Phase::kHttp);
-    if (may_go && !c->queue.empty()) holders.push_back({c->queue.bytes(), c});
+    if (may_go && c->has_output()) holders.push_back({c->output_bytes(), c});
   }
   std::ranges::make_heap(holders, {}, &Holder::bytes);
   const std::size_t goal = worker.config_.all_send_queues_bytes_max / 16 * 15;
@@ -81,7 +81,7 @@ void Worker::Impl::relieve_queues() {
     std::ranges::pop_heap(holders, {}, &Holder::bytes);
     Connection& c = *holders.back().connection;
     holders.pop_back();
-    if (c.phase == Phase::kWebSocket) {
+    if (c.phase == Phase::kWebSocket && !c.queue.empty()) {
       slow_consumer(c, worker.counters_.slow_consumers_worker_cap);
     } else {
       worker.counters_.slow_consumers_worker_cap.add();
@@ -234,7 +234,7 @@ void Worker::Impl::on_writable(ConnectionId id, bool failed) {
 // Closing a socket with unread input would reset the connection and may take our last bytes from the client. So we end
 // our side and read on, for a moment, until the client has ended its own.
 void Worker::Impl::linger(Connection& c) {
-  if (c.phase == Phase::kGone || c.phase == Phase::kLingering || say_the_end(c)) return;
+  if (c.phase == Phase::kGone || c.phase == Phase::kLingering || c.is_answering() || say_the_end(c)) return;
   if (shutdown(c.fd(), SHUT_WR) != 0) return drop(c);
   c.phase = Phase::kLingering;
   c.paused = false;

@@ -39,9 +39,9 @@ struct TlsIo {
 
   // Called for every message of the protocol itself.
   static void on_message(int is_write, int, int content_type, const void* bytes, std::size_t size, SSL*, void* self) {
-    const bool is_key_update = is_write == 0 && content_type == SSL3_RT_HANDSHAKE && size > 0 &&
-                               *static_cast<const unsigned char*>(bytes) == SSL3_MT_KEY_UPDATE;
-    if (is_key_update) ++static_cast<TlsSession*>(self)->key_updates_;
+    if (is_write != 0 || content_type != SSL3_RT_HANDSHAKE || size == 0) return;
+    const unsigned char type = *static_cast<const unsigned char*>(bytes);
+    if (type == SSL3_MT_KEY_UPDATE || type == SSL3_MT_CLIENT_HELLO) ++static_cast<TlsSession*>(self)->demands_;
   }
 
   // For the life of the process.
@@ -67,6 +67,10 @@ std::string first_error() {
   if (ERR_SYSTEM_ERROR(code)) return std::strerror(ERR_GET_REASON(code));
   const char* reason = ERR_reason_error_string(code);
   return reason != nullptr ? reason : "OpenSSL gives no reason";
+}
+
+bool is_plain_http(unsigned long error) {
+  return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_HTTP_REQUEST;
 }
 
 // Nobody is there to type it.
@@ -138,8 +142,6 @@ TlsSession::TlsSession(const TlsIdentity& identity) : ssl_(SSL_new(identity.cont
 
 TlsSession::~TlsSession() { SSL_free(ssl_); }
 
-bool TlsSession::is_established() const { return SSL_is_init_finished(ssl_) == 1; }
-
 TlsSession::Heard TlsSession::hear(std::span<const char> in, std::span<char> out) {
   heard_ += in.size();
   if (!has_failed_ && !is_established() && heard_ > kHandshakeBytesMax) break_off("it is too long");
@@ -149,18 +151,19 @@ TlsSession::Heard TlsSession::hear(std::span<const char> in, std::span<char> out
     ERR_clear_error();
     std::size_t some = 0;
     const int result = SSL_read_ex(ssl_, out.data() + bytes, out.size() - bytes, &some);
+    established_ = established_ || SSL_is_init_finished(ssl_) == 1;
     if (result == 1) {
       bytes += some;
       continue;
     }
     const int error = SSL_get_error(ssl_, result);
-    if (key_updates_ > kKeyUpdatesMax + heard_ / kBytesPerKeyUpdate) {
-      break_off("the client asks for new keys too often");
+    if (demands_ > kDemandsMax + heard_ / kBytesPerDemand) {
+      break_off("the client asks for new keys or a new handshake too often");
       break;
     }
     if (error == SSL_ERROR_WANT_READ) return {Peer::kGoesOn, bytes};
     if (error == SSL_ERROR_ZERO_RETURN) return {Peer::kHasEnded, bytes};
-    const bool is_plain = ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
+    const bool is_plain = is_plain_http(ERR_peek_error());
     break_off(first_error());
     if (is_plain) return {Peer::kSpeaksPlain, 0};
   }
@@ -183,7 +186,7 @@ bool TlsSession::say(std::span<const iovec> pieces) {
 }
 
 std::size_t TlsSession::bytes_held() const {
-  if (!is_established()) return waiting.capacity() + kHandshakeBytesMax;
+  if (!is_established()) return waiting.capacity() + kHandshakeStateBytes;
   return SSL_has_pending(ssl_) == 1 ? kHeldBackBytesMax : 0;
 }
 
@@ -198,9 +201,12 @@ void TlsSession::end() {
 void TlsSession::sent(std::size_t bytes) {
   sent_ += bytes;
   RT_DCHECK(sent_ <= unsent_.size());
-  if (sent_ < unsent_.size()) return;
-  sent_ = 0;
-  std::string().swap(unsent_);
+  if (sent_ == unsent_.size()) {
+    sent_ = 0;
+    std::string().swap(unsent_);
+  } else if (sent_ > unsent_.size() / 2) {
+    unsent_.erase(0, std::exchange(sent_, 0));
+  }
 }
 
 }  // namespace rt::net

@@ -49,13 +49,16 @@ class TlsIdentity {
 // One connection's end of it; on one thread.
 class TlsSession {
  public:
+  // What an unfinished handshake holds, about.
+  static constexpr std::size_t kHandshakeStateBytes = 24 * 1024;
   // More than a record that came in pieces may hold back (RFC 8446 5.2), with room to spare.
   static constexpr std::size_t kHeldBackBytesMax = 18 * 1024;
   // A client may not send more before the handshake is done.
   static constexpr std::size_t kHandshakeBytesMax = 32 * 1024;
-  // New keys that a client may ask for, each of which costs us more than it: so many, and one for each so many bytes.
-  static constexpr std::uint64_t kKeyUpdatesMax = 32;
-  static constexpr std::uint64_t kBytesPerKeyUpdate = 1024 * 1024;
+  // New keys, or negotiations anew, that a client may ask for, each of which costs us more than it: so many, and one
+  // for each so many bytes.
+  static constexpr std::uint64_t kDemandsMax = 32;
+  static constexpr std::uint64_t kBytesPerDemand = 1024 * 1024;
 
   // The identity may go afterwards.
   explicit TlsSession(const TlsIdentity& identity);
@@ -77,7 +80,7 @@ class TlsSession {
   Heard hear(std::span<const char> in, std::span<char> out);
 
   // The handshake is done; nothing may be said before.
-  bool is_established() const;
+  bool is_established() const { return established_; }
   // Why it has failed, for people who look after the server.
   std::string_view fault() const { return fault_; }
   // Input of the handshake that waits for its turn, because answering it takes long.
@@ -103,10 +106,12 @@ class TlsSession {
   ssl_st* ssl_;
   std::string_view in_;  // during hear()
   std::uint64_t heard_ = 0;
-  std::uint64_t key_updates_ = 0;
+  std::uint64_t demands_ = 0;
   std::string unsent_;
   std::size_t sent_ = 0;
   std::string fault_;
+  // OpenSSL takes up the handshake again for each message of its protocol, so it does not know.
+  bool established_ = false;
   bool has_ended_ = false;
   bool has_failed_ = false;
 };

@@ -161,7 +161,7 @@ TEST_CASE("a session at rest holds no record, and one with half a record says so
 TEST_CASE("a client that asks for new keys again and again is let go") {
   Pair pair;
   pair.shake_hands();
-  for (std::uint64_t n = 0; n < TlsSession::kKeyUpdatesMax; ++n) {
+  for (std::uint64_t n = 0; n < TlsSession::kDemandsMax - 1; ++n) {
     pair.client.ask_for_new_keys();
     pair.give_to_server(pair.client.wire());
     REQUIRE(pair.last_peer == TlsSession::Peer::kGoesOn);
@@ -172,6 +172,7 @@ TEST_CASE("a client that asks for new keys again and again is let go") {
   pair.client.ask_for_new_keys();
   pair.give_to_server(pair.client.wire());
   CHECK(pair.last_peer == TlsSession::Peer::kHasFailed);
+  CHECK(pair.session.fault() == "the client asks for new keys or a new handshake too often");
 }
 
 TEST_CASE("a handshake that goes on and on is let go") {
@@ -183,6 +184,7 @@ TEST_CASE("a handshake that goes on and on is let go") {
   REQUIRE(pair.last_peer == TlsSession::Peer::kGoesOn);
   pair.give_to_server(record);
   CHECK(pair.last_peer == TlsSession::Peer::kHasFailed);
+  CHECK(pair.session.fault() == "it is too long");
   CHECK_FALSE(say(pair.session, "anything"));
 }
 

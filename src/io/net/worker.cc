@@ -363,7 +363,7 @@ void Worker::Impl::let_go_of_worker(int index) {
   worker.awaited_workers_ &= ~(std::uint64_t{1} << index);
   if (worker.awaited_workers_ != 0) return;
   for (const ConnectionId id : std::exchange(held, {})) {
-    if (Connection* c = find(id); c != nullptr && c->phase != Phase::kGone) arm_read(*c);
+    if (Connection* c = find(id); c != nullptr && c->phase != Phase::kGone && c->may_be_heard()) arm_read(*c);
   }
 }
 
