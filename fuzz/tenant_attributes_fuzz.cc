@@ -62,7 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       continue;
     }
     check_record(record, encryption);
-    const tenants::Effects effects = tenants::effects_of(before, record, *supplied);
+    const tenants::Effects effects = tenants::effects_of(before, record, *supplied, encryption);
     RT_CHECK(effects.any || (!effects.disconnects && !effects.keys && !effects.event_rate && !effects.join_rate));
   }
   return 0;

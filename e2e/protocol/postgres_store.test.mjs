@@ -96,7 +96,7 @@ test('what is wrong with the connection is said at start, without the password',
   };
   await refused({ DB_PASSWORD: 'a wrong secret' }, /the control database control\d+ on 127\.0\.0\.1:\d+: .*password authentication failed/);
   await refused({ DB_NAME: 'missing' }, /database "missing" does not exist/);
-  await refused({ DB_PORT: '1' }, /127\.0\.0\.1:1: .*Connection refused/);
+  await refused({ DB_HOST: 'no-such-host.invalid' }, /no address of no-such-host\.invalid: /);
   await refused({ DB_SSL: 'true' }, /server does not support SSL/);
   await refused({ DB_AFTER_CONNECT_QUERY: 'SET nonsense TO 1' }, /DB_AFTER_CONNECT_QUERY: .*unrecognized configuration parameter/);
 });
@@ -235,6 +235,93 @@ test('a tenant that another node has just made can be shown here', async (t) => 
   const [one, other] = [await node(t, database), await node(t, database)];
   await admin(one, 'PUT', 'acme', { jwt_secret: 's' });
   assert.equal((await admin(other, 'GET', 'acme')).status, 200);
+});
+
+test('a node whose control database is down at start says so, serves nobody yet, and serves all once it is up', async (t) => {
+  const database = await newDatabase();
+  const before = await node(t, database);
+  await admin(before, 'PUT', 'acme', { jwt_secret: 's' });
+  await before.stop();
+  await postgres.stop();
+  const server = await node(t, database, { env: { TENANT_MAX_EVENTS_PER_SECOND: 321 } });
+  const ready = await request(server, { path: '/readyz' });
+  assert.deepEqual([ready.status, ready.body.toString()], [503, 'the control store is not loaded\n']);
+  assert.equal((await request(server, { path: '/healthcheck' })).status, 200);
+  assert.equal((await server.metrics()).value('realtime_control_store_up'), 0);
+  const refused = await request(server, { path: socketPath(server), headers: { ...upgradeHeaders(), Host: 'acme' } });
+  assert.deepEqual([refused.status, refused.headers['retry-after']], [503, '1']);
+  for (const [method, name] of [['GET', ''], ['GET', 'acme'], ['PUT', 'acme'], ['DELETE', 'acme']])
+    assert.equal((await admin(server, method, name, method === 'PUT' ? { suspend: true } : undefined)).status, 503);
+  await until(() => /Connection refused.*trying again in \d+ ms/.test(server.log), 'the reason in the log');
+  assert.ok(!server.log.includes(postgres.password));
+
+  await postgres.start();
+  await until(async () => (await request(server, { path: '/readyz' })).status === 200, 'the store to be loaded', 20_000);
+  assert.equal(await handshake(server, 'acme', 's'), 101);
+  assert.equal((await admin(server, 'GET', 'dev')).json.data.max_events_per_second, 321);
+  assert.equal((await server.metrics()).value('realtime_control_store_up'), 1);
+});
+
+test('a node that waits for its control database can be stopped', async () => {
+  const server = await startServer({ env: environment('any', { DB_PORT: 1 }) });
+  assert.match(server.log, /127\.0\.0\.1:1: .*Connection refused/);
+  assert.equal(await server.stop(), 0);
+});
+
+const KEY_GCM = '12345678901234567890123456789012';
+const DATABASE = { region: 'us-east-1', db_host: '127.0.0.1', db_port: '5432', db_name: 'postgres', db_user: 'u', db_password: 'p' };
+const extensions = [{ type: 'postgres_cdc_rls', settings: DATABASE }];
+const renewed = (database, count) =>
+  until(async () => (await postgres.sql('SELECT count(gcm_migrated_at) FROM _realtime.tenants', { database })) === String(count), 'the current format');
+
+test('two nodes bring all secrets to the current format, and clients of none of them notice [T-009] [T-012] [T-013]', async (t) => {
+  const database = await newDatabase();
+  const quick = { TENANT_CACHE_EXPIRATION_IN_MS: 50, DB_ENC_KEY_GCM: KEY_GCM };
+  const old = await node(t, database, { env: quick });
+  await admin(old, 'PUT', 'acme', { jwt_secret: 's', extensions });
+  await admin(old, 'PUT', 'keys', { jwt_jwks: { keys: [] }, extensions });
+  const join = async (server) => {
+    const client = await connect(server, { token: server.token({}, { secret: 's' }), headers: { host: 'acme' } });
+    await client.join('realtime:a');
+    return client;
+  };
+  const clients = [await join(old)];
+  for (let i = 0; i < 2; ++i) {
+    const server = await node(t, database, { env: { ...quick, DB_ENC_WRITE_GCM: 'true' } });
+    clients.push(await join(server));
+  }
+  await renewed(database, 2);
+  const rows = await postgres.sql(
+    `SELECT external_id, coalesce(left(jwt_secret, 3), 'none'), (SELECT count(*) FROM jsonb_each_text(settings) WHERE value LIKE 'g1:%'), settings->>'region', settings->>'poll_interval_ms'
+     FROM _realtime.tenants JOIN _realtime.extensions ON external_id = tenant_external_id WHERE external_id <> 'dev' ORDER BY 1`,
+    { database },
+  );
+  assert.equal(rows, 'acme|g1:|5|us-east-1|100\nkeys|none|5|us-east-1|100');
+  assert.equal((await admin(old, 'PATCH', 'keys', { max_events_per_second: 5 })).status, 200);
+  for (const client of clients) await client.expectQuietAndJoined('realtime:a');
+  assert.equal(await handshake(old, 'acme', 's'), 101);
+});
+
+test('secrets that are rotated while they are brought to the current format stay rotated [T-011]', async (t) => {
+  const database = await newDatabase();
+  const quick = { TENANT_CACHE_EXPIRATION_IN_MS: 50, DB_ENC_KEY_GCM: KEY_GCM };
+  const old = await node(t, database, { env: quick });
+  const names = Array.from({ length: 20 }, (_, i) => `tenant${i}`);
+  for (const name of names) await admin(old, 'PUT', name, { jwt_secret: 'before', extensions });
+  const rotate = async () => {
+    for (const name of names) assert.equal((await admin(old, 'PATCH', name, { jwt_secret: 'after' })).status, 200);
+  };
+  await Promise.all([node(t, database, { env: { ...quick, DB_ENC_WRITE_GCM: 'true' } }), rotate()]);
+  await renewed(database, names.length);
+  for (const name of names) assert.equal(await handshake(old, name, 'after'), 101);
+});
+
+test('the current format without its key is a warning, and secrets are written in the old one [T-007]', async (t) => {
+  const database = await newDatabase();
+  const server = await node(t, database, { env: { DB_ENC_WRITE_GCM: 'true' } });
+  assert.match(server.log, /DB_ENC_WRITE_GCM is set and DB_ENC_KEY_GCM is not/);
+  await admin(server, 'PUT', 'acme', { jwt_secret: 'postgres' });
+  assert.equal(await postgres.sql(`SELECT jwt_secret FROM _realtime.tenants WHERE external_id = 'acme'`, { database }), 'v1QVng3N+pZd/0AEObABwg==');
 });
 
 test('a control database that hangs keeps no node from stopping', async (t) => {

@@ -44,6 +44,14 @@ std::string_view code_of(net::RequestHandler::Expected expected) {
   return {};
 }
 
+// Clients try again by themselves; whoever stands in front may ask another node.
+http::Response not_loaded() {
+  http::Response response =
+      http::Response::json(503, R"({"message":"The control store cannot be reached yet: try again"})");
+  response.headers.push_back({"retry-after", "1"});
+  return response;
+}
+
 // What was found out elsewhere, on its way to the worker that has the request.
 class LaterMail final : public net::Mail {
  public:
@@ -107,6 +115,9 @@ void Routes::on_refused(net::Worker& worker, const IpAddress& client, Expected e
 
 void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
   const std::string_view path = request.resource();
+  if (concerns_tenant(path) && !search_.is_loaded()) {
+    return respond({.worker = worker, .connection = connection, .id = request.id, .takes_gzip = false}, not_loaded());
+  }
   // Behind `/realtime/v1` SDKs ask for `/websocket`, and `/longpoll`.
   if (path == "/socket/websocket" || (path == "/websocket" && request.path().starts_with("/realtime/")))
     return sockets_.on_request(worker, connection, request);

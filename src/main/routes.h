@@ -39,6 +39,7 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
 
   // Where tenants are found that this node does not know. Thread-safe.
   struct TenantSearch {
+    std::function<bool()> is_loaded;  // false: no tenant is known yet
     std::function<bool(std::string_view external_id)> is_known;
     // True: `done` is called when it has been looked for, from any thread. False: there is nothing to wait for.
     std::function<bool(std::string_view external_id, std::function<void()> done)> look_up;

@@ -119,23 +119,27 @@ Result<TenantRecord> seeded_tenant(const Config& config, const tenants::Encrypti
   return tenant;
 }
 
+Result<std::unique_ptr<store::ControlStore>> control_store(const Config& config) {
+  if (store_kind(config) == StoreKind::kPostgres) return store::make_postgres_store(control_database(config));
+  return store::open_sqlite_store(config.data_dir + "/control.sqlite");
+}
+
 // The registry with what is in the store, seeded where the settings ask for it.
 Result<std::unique_ptr<tenancy::Registry>> open_registry(const Config& config, tenancy::Directory& directory,
                                                          const tenants::Encryption& secrets, Random& random, Log& log) {
-  auto store = store_kind(config) == StoreKind::kPostgres
-                   ? store::open_postgres_store(control_database(config))
-                   : store::open_sqlite_store(config.data_dir + "/control.sqlite");
+  auto store = control_store(config);
   if (!store) return tl::make_unexpected(store.error());
   auto registry =
       std::make_unique<tenancy::Registry>(tenancy::RegistryConfig{.refresh_interval = config.tenant_cache_expiration,
                                                                   .new_tenant_limits = config.new_tenant_limits},
                                           std::move(*store), directory, secrets, random, log);
+  std::optional<TenantRecord> seed;
   if (config.seed_self_host) {
-    const auto tenant = seeded_tenant(config, secrets, random);
+    auto tenant = seeded_tenant(config, secrets, random);
     if (!tenant) return tl::make_unexpected(tenant.error());
-    if (const auto ok = registry->seed(*tenant); !ok) return fail(ok.error(), "seeding the tenant");
+    seed = *std::move(tenant);
   }
-  if (const auto ok = registry->load(); !ok) return fail(ok.error(), "loading the tenants");
+  if (const auto opened = registry->open(std::move(seed)); !opened) return tl::make_unexpected(opened.error());
   return registry;
 }
 
@@ -419,7 +423,10 @@ int serve(Config config) {
                   .started_at = started_at,
                   .log = log->get(),
                   .store_is_usable = [&registry] { return (*registry)->store_is_usable(); }};
-  const auto obstacles = [&node] { return node.draining.load() ? std::string("draining\n") : std::string(); };
+  const auto obstacles = [&node, &registry] {
+    return std::string(node.draining.load() ? "draining\n" : "") +
+           ((*registry)->is_loaded() ? "" : "the control store is not loaded\n");
+  };
   JobThread jobs("jobs", kJobsMax);
   tenancy::TenantApi tenant_api(
       directory, **registry,
@@ -435,7 +442,8 @@ int serve(Config config) {
                  .debug_echo = config.debug_echo,
                  .health_checks = config.log_healthchecks ? ops::HealthChecks::kLogged : ops::HealthChecks::kNotLogged},
                 node, tenant_api, clock, random, jobs,
-                {.is_known = [&directory](std::string_view name) { return directory.find(name) != nullptr; },
+                {.is_loaded = [&registry] { return (*registry)->is_loaded(); },
+                 .is_known = [&directory](std::string_view name) { return directory.find(name) != nullptr; },
                  .look_up =
                      [&registry](std::string_view name, std::function<void()> done) {
                        return (*registry)->look_up(std::string(name), std::move(done));

@@ -54,7 +54,8 @@ struct TenantRecord {
   std::string cdc_default = "postgres_cdc_rls";
   std::string broadcast_adapter = "gen_rpc";
   std::int64_t migrations_ran = 0;
-  std::string feature_flags = "{}";  // a JSON object of booleans
+  std::string feature_flags = "{}";  // a JSON object of booleans, which go over the flags of the server
+  bool gcm_migrated = false;         // no secret of it is left in the old format; set by the store
   std::string inserted_at;           // UTC, `2023-01-01T00:00:00`; set by the store
 };
 

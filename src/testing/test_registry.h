@@ -31,8 +31,9 @@ struct QuietLog final : Log {
 };
 
 struct TestRegistry {
-  explicit TestRegistry(const RegistryConfig& config = {})
-      : registry(config, open_store(), directory, encryption, random, log) {}
+  using Format = tenants::Encryption::Format;
+  explicit TestRegistry(const RegistryConfig& config = {}, Format format = Format::kLegacy)
+      : encryption(kLegacyKey, kKey, format), registry(config, open_store(), directory, encryption, random, log) {}
   ~TestRegistry() { registry.stop(); }
 
   void start() {
@@ -74,7 +75,9 @@ struct TestRegistry {
   std::string path = files.file("control.sqlite");
   QuietLog log;
   SystemRandom random;
-  tenants::Encryption encryption{"1234567890123456", std::nullopt, tenants::Encryption::Format::kLegacy};
+  static constexpr const char* kLegacyKey = "1234567890123456";
+  static constexpr const char* kKey = "12345678901234567890123456789012";
+  tenants::Encryption encryption;
   Directory directory{encryption, [this](const std::string& text) { log.warning(text); }};
   std::mutex mutex;
   std::condition_variable changed;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "domain/tenants/reencryption.h"
 #include "protocol/json/walker.h"
 
 namespace rt::tenants {
@@ -34,10 +35,6 @@ constexpr Default kDefaults[] = {{"poll_interval_ms", "100"},
                                  {"poll_max_record_bytes", "1048576"},
                                  {"publication", R"("supabase_realtime")"},
                                  {"slot_name", R"("supabase_realtime_replication_slot")"}};
-
-bool is_encrypted(std::string_view key) {
-  return key != "region" && std::ranges::find(kRequired, key) != kRequired.end();
-}
 
 // Digits with an optional sign, as a number or in quotes.
 std::optional<std::int64_t> integer_of(json::Value value) {
@@ -120,7 +117,7 @@ std::string stored_settings(json::Value settings, std::span<const Default> defau
   for_each_member(settings, [&](std::string_view key, json::Value value) {
     if (key == kPool && has_alias) return;
     if (key == kPoolAlias) return add(kPool, value.text());
-    const auto text = is_encrypted(key) ? value.string() : std::nullopt;
+    const auto text = is_encrypted_setting(key) ? value.string() : std::nullopt;
     add(key, text ? json::quoted(encryption.encrypt(*text, random)) : value.text());
   });
   return out + "}";
@@ -364,7 +361,8 @@ Effects& Effects::operator|=(const Effects& other) {
   return *this;
 }
 
-Effects effects_of(const TenantRecord& before, const TenantRecord& after, const Supplied& supplied) {
+Effects effects_of(const TenantRecord& before, const TenantRecord& after, const Supplied& supplied,
+                   const Encryption& encryption) {
   Effects out;
   const bool is_another = before.id != after.id;  // it was deleted and made again
   out.keys = is_another || supplied.jwt_secret || before.jwt_secret != after.jwt_secret ||
@@ -375,7 +373,8 @@ Effects effects_of(const TenantRecord& before, const TenantRecord& after, const 
   out.any = out.disconnects || supplied.extensions || before.limits != after.limits || before.name != after.name ||
             before.presence_enabled != after.presence_enabled || before.cdc_default != after.cdc_default ||
             before.broadcast_adapter != after.broadcast_adapter || before.migrations_ran != after.migrations_ran ||
-            !is_same_json(before.feature_flags, after.feature_flags) || before.extensions != after.extensions;
+            !is_same_json(before.feature_flags, after.feature_flags) ||
+            !are_same(before.extensions, after.extensions, encryption);
   return out;
 }
 

@@ -71,8 +71,10 @@ struct Effects {
   Effects& operator|=(const Effects& other);
 };
 
-// Both records as the store has them, or both made ready for use.
-Effects effects_of(const TenantRecord& before, const TenantRecord& after, const Supplied& supplied);
+// Both records as the store has them, or both made ready for use. Settings that only lie in another format of
+// encryption are the same.
+Effects effects_of(const TenantRecord& before, const TenantRecord& after, const Supplied& supplied,
+                   const Encryption& encryption);
 
 // Nothing but white space.
 bool is_blank(std::string_view text);

@@ -138,7 +138,7 @@ TEST_CASE("keys, suspension and private_only disconnect; limits restart their co
     change.record = before;
     const auto supplied = change.attributes().apply(change.record, Incomplete::kRefuse);
     REQUIRE(supplied);
-    return effects_of(before, change.record, *supplied);
+    return effects_of(before, change.record, *supplied, kEncryption);
   };
   for (const char* json : {R"({"jwt_secret":"s"})", R"({"jwt_jwks":{"keys":[]}})"}) {
     CHECK(effects(json).keys);
@@ -154,11 +154,11 @@ TEST_CASE("keys, suspension and private_only disconnect; limits restart their co
   const TenantRecord stored = spelled.record;
   const auto supplied = spelled.attributes().apply(spelled.record, Incomplete::kRefuse);
   REQUIRE(supplied);
-  CHECK(!effects_of(stored, spelled.record, *supplied).any);
+  CHECK(!effects_of(stored, spelled.record, *supplied, kEncryption).any);
   TenantRecord again = before;
   again.id = "made again";
-  CHECK(effects_of(before, again, {}).keys);
-  CHECK(effects_of(before, again, {}).disconnects);
+  CHECK(effects_of(before, again, {}, kEncryption).keys);
+  CHECK(effects_of(before, again, {}, kEncryption).disconnects);
   CHECK(effects(R"({"max_events_per_second":1})").event_rate);
   CHECK(effects(R"({"max_joins_per_second":1})").join_rate);
   CHECK(!effects(R"({"max_joins_per_second":1})").disconnects);

@@ -28,6 +28,7 @@ class Encryption {
   Result<std::string> decrypt(std::string_view stored) const;
 
   static bool is_legacy(std::string_view stored);
+  bool writes_current() const { return format_ == Format::kCurrent; }
 
  private:
   Result<std::string> decrypt_legacy(std::string_view stored) const;

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 
+#include "io/store/resolve.h"
 #include "io/store/store.h"
 
 namespace rt::store {
@@ -18,10 +18,11 @@ struct PostgresConfig {
   std::string after_connect_query;  // on each new connection; empty: none. Chooses the schema, as a rule
   bool uses_tls = false;
   std::string ca_file;  // verifies the server's certificate; empty: it is not verified
+  AddressFamily family = AddressFamily::kAny;
 };
 
-// Connects, and makes the tables where there are none; several nodes may do that at once. A database that an older
-// server brought half the way is refused. The errors name the host and what to do, never the password.
-Result<std::unique_ptr<ControlStore>> open_postgres_store(const PostgresConfig& config);
+// Does not connect yet: set_up() does. A database that an older server brought half the way is refused. The errors name
+// the host and what to do, never the password.
+std::unique_ptr<ControlStore> make_postgres_store(const PostgresConfig& config);
 
 }  // namespace rt::store

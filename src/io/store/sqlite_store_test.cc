@@ -156,11 +156,11 @@ TEST_CASE("columns that were never filled read as their defaults") {
 TEST_CASE("a store of a newer program is refused and left alone") {
   const StoreFile file;
   CHECK(file.error() == "");
-  file.execute("PRAGMA user_version = 3");
+  file.execute("PRAGMA user_version = 4");
   CHECK(file.error() == "the control store " + file.path +
-                            " has schema version 3, and this program knows versions up to 2: use the newer program "
+                            " has schema version 4, and this program knows versions up to 3: use the newer program "
                             "that wrote it, or another data directory");
-  file.execute("PRAGMA user_version = 2");
+  file.execute("PRAGMA user_version = 3");
   CHECK(file.error() == "");
 }
 
@@ -219,6 +219,44 @@ TEST_CASE("a change sees what there is, is written as a whole, and may change no
   }) == std::nullopt);
   CHECK(store->put_tenant(acme(), Extensions::kKeep));  // nothing is left locked
   CHECK(file.open()->load_tenants()->size() == 1);
+}
+
+TEST_CASE("feature flags are stored by their name, and a share that is none is refused") {
+  const StoreFile file;
+  const auto store = file.open();
+  CHECK(store->load_flags()->empty());
+  const FeatureFlag flag{
+      .id = "i1", .name = "f", .enabled = true, .rollout_percentage = 25, .bucket_key = std::string("k")};
+  REQUIRE(store->put_flag(flag));
+  REQUIRE(store->put_flag({.id = "i0", .name = "a"}));
+  CHECK(store->load_flags() == std::vector<FeatureFlag>{{.id = "i0", .name = "a"}, flag});
+  REQUIRE(store->put_flag({.id = "other", .name = "f", .rollout_percentage = 0}));
+  CHECK(store->load_flags()->at(1) == FeatureFlag{.id = "i1", .name = "f", .rollout_percentage = 0});
+  CHECK(!store->put_flag({.id = "i2", .name = "f", .rollout_percentage = 101}));
+  CHECK(store->last_failure() == Failure::kOfData);
+  CHECK(store->delete_flag("f") == true);
+  CHECK(store->delete_flag("f") == false);
+  CHECK(store->load_flags()->size() == 1);
+}
+
+TEST_CASE("a value takes the place of exactly the one that was read, and of no other [T-011]") {
+  const StoreFile file;
+  const auto store = file.open();
+  TenantRecord tenant = acme();
+  tenant.extensions = {{.id = "e1", .type = "a", .settings = R"({"x":1})"}};
+  REQUIRE(store->put_tenant(tenant, Extensions::kReplace));
+  CHECK(store->swap_secret("acme", {"other", "new"}) == false);
+  CHECK(store->swap_secret("nobody", {"s", "new"}) == false);
+  CHECK(store->swap_secret("acme", {"s", "new"}) == true);
+  CHECK(store->swap_settings("acme", "a", {R"({"x":2})", R"({"x":3})"}) == false);
+  CHECK(store->swap_settings("acme", "b", {R"({"x":1})", R"({"x":3})"}) == false);
+  CHECK(store->swap_settings("acme", "a", {R"({"x":1})", R"({"x":3})"}) == true);
+  CHECK(!(*store->find_tenant("acme"))->gcm_migrated);
+  REQUIRE(store->mark_gcm_migrated("acme"));
+  const auto found = *store->find_tenant("acme");
+  CHECK(found->jwt_secret == "new");
+  CHECK(found->extensions[0].settings == R"({"x":3})");
+  CHECK(found->gcm_migrated);
 }
 
 TEST_CASE("what others write is noticed, and what we write is not") {

@@ -12,7 +12,10 @@ namespace rt::tenancy {
 std::shared_ptr<const TenantRecord> Directory::made_ready(TenantRecord stored) const {
   decrypt(stored);
   read_keys(stored);
-  for (TenantExtension& extension : stored.extensions) read_settings(stored.external_id, extension);
+  const std::string of_tenant = " of tenant " + stored.external_id;
+  read_object(stored.feature_flags, "the feature flags" + of_tenant);
+  for (TenantExtension& extension : stored.extensions)
+    read_object(extension.settings, "the settings of " + extension.type + of_tenant);
   return std::make_shared<const TenantRecord>(std::move(stored));
 }
 
@@ -39,12 +42,11 @@ void Directory::read_keys(TenantRecord& record) const {
 }
 
 // They are taken apart later without being looked through again.
-void Directory::read_settings(const std::string& external_id, TenantExtension& extension) const {
-  const auto document = json::walk_document(extension.settings);
+void Directory::read_object(std::string& text, const std::string& of) const {
+  const auto document = json::walk_document(text);
   const bool is_object = document && json::Value(document->text).is_object();
-  if (!is_object)
-    complain_once("the settings of " + extension.type + " of tenant " + external_id + ": not a JSON object");
-  extension.settings = is_object ? std::string(document->text) : "{}";
+  if (!is_object) complain_once(of + ": not a JSON object");
+  text = is_object ? std::string(document->text) : "{}";
 }
 
 // Records are made ready again and again where a store does not tell whether they have changed.
@@ -68,6 +70,17 @@ void Directory::put(std::shared_ptr<const TenantRecord> tenant) {
 void Directory::erase(std::string_view external_id) {
   const std::unique_lock lock(mutex_);
   tenants_.erase(external_id);
+}
+
+std::shared_ptr<const tenants::FeatureFlags> Directory::flags() const {
+  const std::shared_lock lock(mutex_);
+  return flags_;
+}
+
+void Directory::set_flags(tenants::FeatureFlags flags) {
+  auto ready = std::make_shared<const tenants::FeatureFlags>(std::move(flags));
+  const std::unique_lock lock(mutex_);
+  flags_ = std::move(ready);
 }
 
 std::shared_ptr<const TenantRecord> Directory::find(std::string_view external_id) const {

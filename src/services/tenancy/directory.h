@@ -1,6 +1,6 @@
 // The tenants of this node, found by the name that hosts select them with, ready for use: secrets decrypted, keys read.
 //
-// It holds all tenants of the control store; the registry keeps it up to date. Thread-safe.
+// It holds all tenants and feature flags of the control store; the registry keeps it up to date. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "domain/tenants/encryption.h"
+#include "domain/tenants/feature_flags.h"
 #include "model/tenant.h"
 
 namespace rt::tenancy {
@@ -40,10 +41,15 @@ class Directory {
   void put(std::shared_ptr<const TenantRecord> tenant);
   void erase(std::string_view external_id);
 
+  // Never null.
+  std::shared_ptr<const tenants::FeatureFlags> flags() const;
+  void set_flags(tenants::FeatureFlags flags);
+
  private:
   void decrypt(TenantRecord& record) const;
   void read_keys(TenantRecord& record) const;
-  void read_settings(const std::string& external_id, TenantExtension& extension) const;
+  // Makes it the text of an object, without white space around it; `of` is what it is, for the complaint.
+  void read_object(std::string& text, const std::string& of) const;
 
   const tenants::Encryption& encryption_;
   void complain_once(const std::string& text) const;
@@ -53,6 +59,7 @@ class Directory {
   mutable std::unordered_set<std::string> complaints_;  // that were made
   mutable std::shared_mutex mutex_;
   std::unordered_map<std::string_view, std::shared_ptr<const TenantRecord>> tenants_;  // keys are their external ids
+  std::shared_ptr<const tenants::FeatureFlags> flags_ = std::make_shared<const tenants::FeatureFlags>();
 };
 
 }  // namespace rt::tenancy

@@ -133,5 +133,74 @@ TEST_CASE("seeding again resets keys and limits and keeps the rest [T-051]") {
   CHECK(found->feature_flags == R"({"a":true})");
 }
 
+constexpr RegistryConfig kQuick{.refresh_interval = std::chrono::milliseconds(5)};
+using Format = tenants::Encryption::Format;
+
+// A tenant as an older server left it.
+void put_old(const TestRegistry& t, SystemRandom& random, const std::string& flags = "{}") {
+  const tenants::Encryption old(TestRegistry::kLegacyKey, std::nullopt, Format::kLegacy);
+  const TenantExtension database{
+      .id = "e", .type = "postgres_cdc_rls", .settings = R"({"db_host":")" + old.encrypt("h", random) + R"("})"};
+  REQUIRE(t.open_store()->put_tenant({.id = "i",
+                                      .external_id = "acme",
+                                      .jwt_secret = old.encrypt("s", random),
+                                      .extensions = {database},
+                                      .feature_flags = flags},
+                                     store::Extensions::kReplace));
+}
+
+void put_flag(const TestRegistry& t, bool enabled) {
+  REQUIRE(t.open_store()->put_flag({.id = "f", .name = "gcm_encryption_backfill", .enabled = enabled}));
+}
+
+TEST_CASE("secrets in the old format are brought to the current one, and nobody is told [T-009] [T-012]") {
+  TestRegistry t(kQuick, Format::kCurrent);
+  put_old(t, t.random);
+  put_flag(t, true);
+  t.start();
+  const auto store = t.open_store();
+  while (!store->find_tenant("acme").value()->gcm_migrated) std::this_thread::yield();
+  const TenantRecord stored = *store->find_tenant("acme").value();
+  CHECK(!tenants::has_legacy(stored));
+  CHECK(t.encryption.decrypt(stored.jwt_secret) == "s");
+  t.execute("UPDATE tenants SET name = 'New'");
+  t.wait_for_change(1);
+  CHECK(t.changes_so_far() == 1);
+  CHECK(t.directory.find("acme")->jwt_secret == "s");
+  CHECK(t.directory.find("acme")->extensions == stored.extensions);
+}
+
+TEST_CASE("secrets stay in the old format unless the flag is on and the current one is written [T-010]") {
+  const auto stays = [](Format format, bool enabled, const std::string& flags) {
+    TestRegistry t(kQuick, format);
+    put_old(t, t.random, flags);
+    put_flag(t, enabled);
+    t.start();
+    // It would be done before the store is looked at again.
+    t.execute("UPDATE tenants SET name = 'first'");
+    t.wait_for_change(1);
+    t.execute("UPDATE tenants SET name = 'second'");
+    t.wait_for_change(2);
+    return tenants::has_legacy(*t.open_store()->find_tenant("acme").value());
+  };
+  CHECK(stays(Format::kCurrent, false, "{}"));
+  CHECK(stays(Format::kLegacy, true, "{}"));
+  CHECK(stays(Format::kCurrent, true, R"({"gcm_encryption_backfill":false})"));
+  CHECK(!stays(Format::kCurrent, false, R"({"gcm_encryption_backfill":true})"));
+  CHECK(!stays(Format::kCurrent, true, "{}"));
+}
+
+TEST_CASE("flags that others write are seen without being asked for, and seeding switches the backfill on [T-048]") {
+  TestRegistry t(kQuick);
+  REQUIRE(t.registry.seed({.id = "i", .external_id = "dev", .jwt_secret = t.encryption.encrypt("s", t.random)}));
+  t.start();
+  CHECK(t.directory.flags()->is_enabled("gcm_encryption_backfill"));
+  CHECK(!t.directory.flags()->is_enabled("mine"));
+  REQUIRE(t.open_store()->put_flag({.id = "f", .name = "mine", .enabled = true}));
+  while (!t.directory.flags()->is_enabled("mine")) std::this_thread::yield();
+  REQUIRE(t.open_store()->delete_flag("mine"));
+  while (t.directory.flags()->is_enabled("mine")) std::this_thread::yield();
+}
+
 }  // namespace
 }  // namespace rt::tenancy

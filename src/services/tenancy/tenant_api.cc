@@ -134,6 +134,7 @@ void TenantApi::handle(const http::Request& request, const Answer& answer) {
   const auto route = route_of(request);
   RT_CHECK(route.has_value());
   if (!http::accepts_json(request)) return answer(Response::json(406, "\"Not Acceptable\""));
+  if (!registry_.is_loaded()) return answer(unavailable());
   if (route->action == Action::kList) return list(answer);
   if (route->action == Action::kCreate) return put(request, {}, true, answer);
 
