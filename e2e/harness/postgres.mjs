@@ -3,7 +3,7 @@
 // Postgres refuses to run as root, so there it runs as the user `postgres`, whom Debian's package makes.
 
 import { execFile, spawn } from 'node:child_process';
-import { chown, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chown, copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
@@ -39,12 +39,30 @@ async function freePort() {
   return port;
 }
 
-export async function startPostgres() {
+async function newPostgres() {
   const postgres = new Postgres();
   postgres.bin = await binaries();
   postgres.user = await postgresUser();
   postgres.directory = await mkdtemp(join(tmpdir(), 'realtime-postgres-'));
   if (postgres.user.uid !== undefined) await chown(postgres.directory, postgres.user.uid, postgres.user.gid);
+  return postgres;
+}
+
+// A streaming copy of another one that runs, on another address with the same port.
+export async function startStandby(primary) {
+  const standby = await newPostgres();
+  Object.assign(standby, { host: '127.0.0.2', port: primary.port });
+  const from = `host=${primary.host} port=${primary.port} user=postgres password='${PASSWORD}'`;
+  await standby.asUser(join(standby.bin, 'pg_basebackup'), ['-D', join(standby.directory, 'data'), '-d', from, '-R', '-c', 'fast', '--no-sync']);
+  await standby.start().catch(async (error) => {
+    await standby.remove();
+    throw error;
+  });
+  return standby;
+}
+
+export async function startPostgres() {
+  const postgres = await newPostgres();
   await postgres.asUser('bash', [
     '-c',
     'initdb="$1"; shift; exec "$initdb" "$@" --pwfile=<(printf %s "$PW")',
@@ -64,6 +82,26 @@ class Postgres {
     return run(program, args, { ...this.user, cwd: this.directory, env: { PATH: process.env.PATH, PW: PASSWORD, LC_ALL: 'C' } });
   }
 
+  // With a certificate for localhost. Returns the files of the authority that it comes from, and of one that it does not.
+  async enableTls() {
+    const data = join(this.directory, 'data');
+    const make = (name) =>
+      this.asUser('openssl', [
+        ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'],
+        ...['-keyout', join(data, `${name}.key`), '-out', join(data, `${name}.crt`)],
+      ]);
+    for (const name of ['server', 'another']) await make(name);
+    await this.sql('ALTER SYSTEM SET ssl = on');
+    await this.sql('SELECT pg_reload_conf()');
+    await until(async () => (await this.sql('SHOW ssl')) === 'on', 'TLS to be on');
+    const readable = async (name) => {
+      const copy = join(this.directory, `${name}.pem`);
+      await copyFile(join(data, `${name}.crt`), copy);
+      return copy;
+    };
+    return { certificate: await readable('server'), another: await readable('another') };
+  }
+
   // On the port it had before, if it had one. Another program may take a free port before Postgres does.
   async start() {
     for (let attempt = 0; ; ++attempt) {
@@ -79,7 +117,7 @@ class Postgres {
       for (const stream of [this.child.stdout, this.child.stderr]) stream.on('data', (data) => (this.log += data));
       this.ended = once(this.child, 'exit').then(() => running.delete(this));
       const isUp = await Promise.race([
-        until(() => this.log.includes('ready to accept connections'), 'Postgres to start', 30_000),
+        until(() => /ready to accept (read-only )?connections/.test(this.log), 'Postgres to start', 30_000),
         this.ended.then(() => false),
       ]);
       if (isUp) return;

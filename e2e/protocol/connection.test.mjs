@@ -407,7 +407,7 @@ suite('time-outs', { concurrency: true }, () => {
     assert.ok(elapsed >= 2_000, `${elapsed} ms`);
   });
 
-  test('every refusal waits for the back-off but those of the version and of the upgrade [P-007] [P-024] [E-001]', async () => {
+  test('every refusal waits for the back-off but those of the version and of the upgrade [P-007] [P-024] [E-001] [C-018]', async () => {
     const host = 'dev.example.test';
     const answered = [];
     const note = async (what, response) => {
@@ -465,7 +465,7 @@ suite('time-outs', { concurrency: true }, () => {
     }
   });
 
-  test('the sweep cuts a socket that left its last channel, and no other [P-037] [P-038]', async () => {
+  test('the sweep cuts a socket that left its last channel, and no other [P-037] [P-038] [C-019]', async () => {
     const [never, member, left] = await Promise.all([1, 2, 3].map(() => connect(impatient)));
     await member.join('realtime:room');
     await member.join('realtime:other room');

@@ -260,7 +260,7 @@ suite('one channel per socket', { concurrency: true }, () => {
     await client.join('realtime:good');
   });
 
-  test('every refusal of a join waits five seconds by default [P-102] [E-002]', async () => {
+  test('every refusal of a join waits five seconds by default [P-102] [E-002] [C-018]', async () => {
     const refusals = [
       ['realtime:', {}, 'TopicNameRequired: You must provide a topic name'],
       ['realtime:a', [], STRUCTURE],

@@ -102,7 +102,7 @@ test('a password is sent by basic authentication and is in no log, and compressi
   receiver.stop();
 });
 
-test('extra labels are parameters behind those that the URL has [M-024]', async () => {
+test('extra labels are parameters behind those that the URL has [M-024] [C-026]', async () => {
   const receiver = await Receiver.start();
   const server = await start(receiver, { METRICS_PUSHER_EXTRA_LABELS: 'a=b=c, zone=x y&z' }, '/push?job=one');
   await until(() => receiver.pushes.length >= 2, 'a push');
@@ -149,7 +149,7 @@ test('a hanging receiver does not delay the end of the server', async () => {
   receiver.stop();
 });
 
-test('nothing is pushed unless it is switched on and told where to, and a missing URL is a warning [M-026]', async () => {
+test('nothing is pushed unless it is switched on and told where to, and a missing URL is a warning [M-026] [C-025]', async () => {
   const receiver = await Receiver.start();
   const silent = await start(receiver, { METRICS_PUSHER_ENABLED: undefined });
   const lost = await start(null);

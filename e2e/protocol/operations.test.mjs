@@ -18,7 +18,7 @@ async function beginStop(server, signal = 'SIGTERM') {
 }
 
 suite('a node that stops', { concurrency: true }, () => {
-  bothVersions('goes on with its channels, then closes sockets with 1012 and says nothing else [P-226]', async (vsn, t) => {
+  bothVersions('goes on with its channels, then closes sockets with 1012 and says nothing else [P-226] [C-028]', async (vsn, t) => {
     const server = await startServer({ workers: 2, env: { DRAIN_DELAY_MS: 2_000 } });
     t.after(() => server.stop());
     const clients = await Promise.all(Array.from({ length: 4 }, () => connect(server, { vsn })));
@@ -37,7 +37,7 @@ suite('a node that stops', { concurrency: true }, () => {
     await assert.rejects(fetch(`${server.url}/healthcheck`));
   });
 
-  bothVersions('sends the refusals that still wait before it closes their sockets [P-105] [P-226] [E-002] [E-026]', async (vsn, t) => {
+  bothVersions('sends the refusals that still wait before it closes their sockets [P-105] [P-226] [E-002] [E-026] [C-018]', async (vsn, t) => {
     const server = await startServer({ env: { CHANNEL_ERROR_BACKOFF_MS: 60_000, DRAIN_DELAY_MS: 2_000 } });
     t.after(() => server.stop());
     const client = await connect(server, { vsn });
@@ -53,7 +53,7 @@ suite('a node that stops', { concurrency: true }, () => {
   });
 
   for (const signal of ['SIGTERM', 'SIGINT']) {
-    test(`goes at once when it is told twice by ${signal}`, async (t) => {
+    test(`goes at once when it is told twice by ${signal} [C-028]`, async (t) => {
       const server = await startServer({ env: { DRAIN_DELAY_MS: 3_600_000, DRAIN_TIMEOUT_MS: 3_600_000 } });
       t.after(() => server.stop());
       const client = await connect(server);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { request, upgradeHeaders } from '../harness/http.mjs';
 import { connect } from '../harness/phoenix.mjs';
-import { startPostgres } from '../harness/postgres.mjs';
+import { startPostgres, startStandby } from '../harness/postgres.mjs';
 import { startServer, until } from '../harness/server.mjs';
 import { socketPath } from '../ws-conformance/raw_client.mjs';
 
@@ -87,7 +87,7 @@ test('a database that is only half migrated is refused and left alone', async (t
   assert.equal(await postgres.sql(`SELECT count(*) FROM information_schema.tables WHERE table_schema = '_realtime'`, { database }), '1');
 });
 
-test('what is wrong with the connection is said at start, without the password', async (t) => {
+test('what is wrong with the connection is said at start, without the password [C-005]', async (t) => {
   const database = await newDatabase();
   const refused = async (env, expected) => {
     const failure = await node(t, database, { env }).then(() => assert.fail('it started'), (error) => String(error));
@@ -97,6 +97,7 @@ test('what is wrong with the connection is said at start, without the password',
   await refused({ DB_PASSWORD: 'a wrong secret' }, /the control database control\d+ on 127\.0\.0\.1:\d+: .*password authentication failed/);
   await refused({ DB_NAME: 'missing' }, /database "missing" does not exist/);
   await refused({ DB_HOST: 'no-such-host.invalid' }, /no address of no-such-host\.invalid: /);
+  await refused({ DB_HOST: '127.0.0.1', DB_IP_VERSION: 'ipv6' }, /no IPv6 address of 127\.0\.0\.1: /);
   await refused({ DB_SSL: 'true' }, /server does not support SSL/);
   await refused({ DB_AFTER_CONNECT_QUERY: 'SET nonsense TO 1' }, /DB_AFTER_CONNECT_QUERY: .*unrecognized configuration parameter/);
 });
@@ -155,7 +156,7 @@ test('the seeded tenant gets the database of the environment, and keeps its id [
   assert.equal(ids[0], ids[1]);
 });
 
-test('while the control database is away tenants go on, writes get 503, and all is well when it is back', async (t) => {
+test('while the control database is away tenants go on, writes get 503, and all is well when it is back [C-015] [T-021]', async (t) => {
   const database = await newDatabase();
   const server = await node(t, database, { env: { TENANT_CACHE_EXPIRATION_IN_MS: 50 } });
   await admin(server, 'PUT', 'acme', { jwt_secret: 's' });
@@ -274,6 +275,29 @@ const extensions = [{ type: 'postgres_cdc_rls', settings: DATABASE }];
 const renewed = (database, count) =>
   until(async () => (await postgres.sql('SELECT count(gcm_migrated_at) FROM _realtime.tenants', { database })) === String(count), 'the current format');
 
+test('the control database is reached by TLS, and its certificate is verified where there is a CA [C-016]', async (t) => {
+  const database = await newDatabase();
+  const authority = await postgres.enableTls();
+  const tls = { DB_SSL: 'true', DB_HOST: 'localhost', DB_IP_VERSION: 'ipv4' };
+  for (const env of [tls, { ...tls, DB_SSL_CA_CERT: authority.certificate }]) {
+    const server = await node(t, database, { env });
+    const seen = `SELECT bool_and(ssl), count(*) > 0 FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE datname = '${database}' AND application_name = 'supabase_mt_realtime'`;
+    assert.equal(await postgres.sql(seen), 't|t');
+    await server.stop();
+  }
+  await assert.rejects(node(t, database, { env: { ...tls, DB_SSL_CA_CERT: authority.another } }), /certificate verify failed/);
+});
+
+test("the environment of the reference server's compose file starts a node [C-020]", async (t) => {
+  const database = await newDatabase();
+  const env = {
+    APP_NAME: 'realtime', SECRET_KEY_BASE: 'x'.repeat(64), ERL_AFLAGS: '-proto_dist inet_tcp', DNS_NODES: "''", RLIMIT_NOFILE: '10000',
+    RUN_JANITOR: 'true', DB_ENC_KEY: 'supabaserealtime', SEED_SELF_HOST: 'true', DISABLE_HEALTHCHECK_LOGGING: 'true',
+  };
+  const server = await node(t, database, { env });
+  assert.equal(await handshake(server, 'dev', server.secret), 101);
+});
+
 test('two nodes bring all secrets to the current format, and clients of none of them notice [T-009] [T-012] [T-013]', async (t) => {
   const database = await newDatabase();
   const quick = { TENANT_CACHE_EXPIRATION_IN_MS: 50, DB_ENC_KEY_GCM: KEY_GCM };
@@ -316,12 +340,52 @@ test('secrets that are rotated while they are brought to the current format stay
   for (const name of names) assert.equal(await handshake(old, name, 'after'), 101);
 });
 
-test('the current format without its key is a warning, and secrets are written in the old one [T-007]', async (t) => {
+test('a node of another region reads from the replica, never less than it has seen, and from the primary where it has to', async (t) => {
   const database = await newDatabase();
-  const server = await node(t, database, { env: { DB_ENC_WRITE_GCM: 'true' } });
-  assert.match(server.log, /DB_ENC_WRITE_GCM is set and DB_ENC_KEY_GCM is not/);
-  await admin(server, 'PUT', 'acme', { jwt_secret: 'postgres' });
-  assert.equal(await postgres.sql(`SELECT jwt_secret FROM _realtime.tenants WHERE external_id = 'acme'`, { database }), 'v1QVng3N+pZd/0AEObABwg==');
+  const standby = await startStandby(postgres);
+  t.after(() => standby.remove());
+  const region = { REGION: 'eu', DB_MASTER_REGION: 'us', DB_REPLICA_HOST: standby.host, TENANT_CACHE_EXPIRATION_IN_MS: 50 };
+  await (await node(t, database)).stop();
+  const server = await node(t, database, { env: region });
+  await until(() => server.log.includes(`reading the control store from its replica ${standby.host}`), 'the replica to be used');
+  await admin(server, 'PUT', 'acme', { jwt_secret: 's' });
+  const edit = (change) => postgres.sql(`UPDATE _realtime.tenants SET ${change} WHERE external_id = 'acme'`, { database });
+  // A time at which the node has asked that server.
+  const lastAsked = async (where, name) => (await where.sql(`SELECT max(query_start) FROM pg_stat_activity WHERE datname = '${database}' AND application_name = '${name}'`));
+  const isAskedTwice = async (where, name) => {
+    for (let i = 0; i < 2; ++i) {
+      const before = await lastAsked(where, name);
+      await until(async () => (await lastAsked(where, name)) !== before, `${name} to be asked`);
+    }
+  };
+
+  await edit('suspend = true');
+  await until(async () => (await handshake(server, 'acme', 's')) === 403, 'an edit to come by the replica');
+  await isAskedTwice(standby, 'supabase_mt_realtime_ro');
+  await standby.sql('SELECT pg_wal_replay_pause()');
+  await edit('suspend = false');
+  await isAskedTwice(standby, 'supabase_mt_realtime_ro');
+  assert.equal(await handshake(server, 'acme', 's'), 403, 'the replica does not know better yet');
+
+  assert.equal((await admin(server, 'PATCH', 'acme', { max_events_per_second: 5 })).status, 200);
+  assert.equal(await handshake(server, 'acme', 's'), 101);
+  await isAskedTwice(postgres, 'supabase_mt_realtime');
+  assert.equal(await handshake(server, 'acme', 's'), 101, 'what the node has seen of the primary stays');
+
+  await standby.stop();
+  await edit('suspend = true');
+  await until(async () => (await handshake(server, 'acme', 's')) === 403, 'the primary to be read instead');
+  assert.equal(server.log.split('\n').filter((line) => line.includes('cannot be used, the primary is read instead')).length, 1);
+  await standby.start();
+  await until(() => server.log.split('reading the control store from its replica').length === 3, 'the replica to be used again', 20_000);
+});
+
+test('a replica that is no standby of the control database is not read', async (t) => {
+  const database = await newDatabase();
+  const region = { REGION: 'eu', DB_MASTER_REGION: 'us', DB_REPLICA_HOST: postgres.host };
+  const server = await node(t, database, { env: region });
+  assert.match(server.log, /the replica 127\.0\.0\.1 cannot be used, .*: it is no standby of the control database/);
+  assert.equal(await handshake(server, 'dev', server.secret), 101);
 });
 
 test('a control database that hangs keeps no node from stopping', async (t) => {

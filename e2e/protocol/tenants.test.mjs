@@ -60,6 +60,9 @@ test('secrets lie encrypted in the store, old and current format side by side, a
   await withServer({ tenant: 'old', env: { API_JWT_SECRET: 'the secret of old' } }, async (one) => {
     assert.equal(await opens(one, 'old', 'the secret of old'), 101);
   });
+  const edited = new DatabaseSync(join(dataDir, 'control.sqlite'));
+  edited.exec(`UPDATE tenants SET feature_flags = '{"gcm_encryption_backfill":false}' WHERE external_id = 'old'`);
+  edited.close();
   await withServer({ tenant: 'new', env: { API_JWT_SECRET: 'the secret of new', ...GCM } }, async (one) => {
     assert.equal(await opens(one, 'old', 'the secret of old'), 101);
     assert.equal(await opens(one, 'new', 'the secret of new'), 101);
@@ -79,8 +82,11 @@ test('secrets lie encrypted in the store, old and current format side by side, a
   });
 });
 
-test('without its key the current format is not written, which is said once', async () => {
+test('without its key the current format is not written, which is said once [T-007]', async () => {
   const one = await startServer({ env: { DB_ENC_WRITE_GCM: 'true' } });
+  const store = new DatabaseSync(join(one.dataDir, 'control.sqlite'));
+  assert.match(store.prepare('SELECT jwt_secret FROM tenants').get().jwt_secret, /^[A-Za-z0-9+/]+=*$/);
+  store.close();
   assert.equal(one.log.split('\n').filter((line) => line.includes('DB_ENC_KEY_GCM')).length, 1);
   assert.equal(await one.stop(), 0);
 });

@@ -12,15 +12,12 @@ namespace {
 // like. They stand in nearly every environment, so that naming them would be noise: they are not listed here.
 
 constexpr std::string_view kTexts[] = {"SECRET_KEY_BASE",
-                                       // control database
-                                       "DB_REPLICA_HOST", "DB_HOST_REPLICA_FRA", "DB_HOST_REPLICA_IAD",
-                                       "DB_HOST_REPLICA_SIN", "DB_HOST_REPLICA_SJC", "DB_MASTER_REGION",
                                        // authentication
                                        "DASHBOARD_AUTH", "DASHBOARD_USER", "DASHBOARD_PASSWORD", "CF_TEAM_DOMAIN",
                                        // tenants
                                        "SLOT_NAME_SUFFIX",
                                        // cluster
-                                       "AWS_EXECUTION_ENV", "CLUSTER_STRATEGIES", "DNS_NODES", "NODE_NAME", "POD_IP",
+                                       "CLUSTER_STRATEGIES", "DNS_NODES", "NODE_NAME", "POD_IP",
                                        "ECS_CONTAINER_METADATA_URI_V4", "CLUSTER", "GEN_RPC_CERTFILE",
                                        "GEN_RPC_KEYFILE", "GEN_RPC_CACERTFILE", "GENERATE_CLUSTER_CERTS",
                                        "CLUSTER_SECRET_ID", "CLUSTER_SECRET_REGION",
@@ -63,11 +60,6 @@ Result<void> check_compression(const Given& given) {
   return parse_integer(given, {0, 9}).map([](std::int64_t) {});
 }
 
-Result<void> check_ip_version(const Given& given) {
-  if (given.text == "ipv4" || given.text == "ipv6") return {};
-  return fail(given.source + " expected ipv4 or ipv6, got \"" + given.text + "\"");
-}
-
 Result<void> check_slot_mode(const Given& given) {
   if (given.text == "auto" || given.text == "durable" || given.text == "temporary") return {};
   return fail(given.source + " expected auto, durable or temporary, got \"" + given.text + "\"");
@@ -100,8 +92,9 @@ struct Special {
 };
 
 constexpr Special kSpecial[] = {
-    {"DB_IP_VERSION", check_ip_version},      {"SLOT_MODE", check_slot_mode},
-    {"REGION_MAPPING", check_region_mapping}, {"GEN_RPC_SOCKET_IP", check_socket_ip},
+    {"SLOT_MODE", check_slot_mode},
+    {"REGION_MAPPING", check_region_mapping},
+    {"GEN_RPC_SOCKET_IP", check_socket_ip},
     {"GEN_RPC_COMPRESS", check_compression},
 };
 

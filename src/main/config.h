@@ -75,6 +75,15 @@ struct Config {
   std::string db_after_connect_query;
   bool db_ssl = false;
   std::string db_ssl_ca_cert;
+  IpVersion db_ip_version = IpVersion::kAny;  // kAny: addresses of IPv6 are tried first
+  // Copies that nodes read from (replica.h); all empty: there is none.
+  std::string db_replica_host;
+  std::string db_host_replica_fra;
+  std::string db_host_replica_iad;
+  std::string db_host_replica_sin;
+  std::string db_host_replica_sjc;
+  std::string db_master_region;   // of the control database; empty: that of this node
+  std::string aws_execution_env;  // `AWS_ECS_FARGATE`: regions are named as AWS does
   std::chrono::milliseconds replication_ready_timeout{60'000};
 
   bool compression = false;  // permessage-deflate, for clients that offer it

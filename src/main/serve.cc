@@ -25,6 +25,7 @@
 #include "io/store/sqlite_store.h"
 #include "main/metrics_pusher.h"
 #include "main/node_metrics.h"
+#include "main/replica.h"
 #include "main/routes.h"
 #include "main/secrets.h"
 #include "main/tls_port.h"
@@ -87,6 +88,10 @@ store::PostgresConfig control_database(const Config& config) {
   out.after_connect_query = config.db_after_connect_query;
   out.uses_tls = config.db_ssl;
   out.ca_file = config.db_ssl_ca_cert;
+  out.family = config.db_ip_version == IpVersion::kAny  ? store::AddressFamily::kAny
+               : config.db_ip_version == IpVersion::kV4 ? store::AddressFamily::kV4
+                                                        : store::AddressFamily::kV6;
+  out.replica_host = replica_host(config);
   return out;
 }
 
@@ -119,15 +124,15 @@ Result<TenantRecord> seeded_tenant(const Config& config, const tenants::Encrypti
   return tenant;
 }
 
-Result<std::unique_ptr<store::ControlStore>> control_store(const Config& config) {
-  if (store_kind(config) == StoreKind::kPostgres) return store::make_postgres_store(control_database(config));
+Result<std::unique_ptr<store::ControlStore>> control_store(const Config& config, Log& log) {
+  if (store_kind(config) == StoreKind::kPostgres) return store::make_postgres_store(control_database(config), log);
   return store::open_sqlite_store(config.data_dir + "/control.sqlite");
 }
 
 // The registry with what is in the store, seeded where the settings ask for it.
 Result<std::unique_ptr<tenancy::Registry>> open_registry(const Config& config, tenancy::Directory& directory,
                                                          const tenants::Encryption& secrets, Random& random, Log& log) {
-  auto store = control_store(config);
+  auto store = control_store(config, log);
   if (!store) return tl::make_unexpected(store.error());
   auto registry =
       std::make_unique<tenancy::Registry>(tenancy::RegistryConfig{.refresh_interval = config.tenant_cache_expiration,

@@ -11,12 +11,12 @@ namespace {
 // A queue must hold the largest frame, or that frame could never be delivered.
 constexpr Range kBufferBytes{5'000'000, INT64_MAX};
 
-Target ip_version() {
-  return {[](Config& config, const Given& given) -> Result<void> {
+Target ip_version(IpVersion Config::* member) {
+  return {[=](Config& config, const Given& given) -> Result<void> {
             if (given.text != "ipv4" && given.text != "ipv6") {
               return fail(given.source + " expected ipv4 or ipv6, got \"" + given.text + "\"");
             }
-            config.ip_version = given.text == "ipv4" ? IpVersion::kV4 : IpVersion::kV6;
+            config.*member = given.text == "ipv4" ? IpVersion::kV4 : IpVersion::kV6;
             return {};
           },
           [](const Config&) { return std::string(); }};
@@ -243,7 +243,8 @@ std::vector<Setting> listener_settings() {
       {"LISTEN_ADDRESS", "--listen", listen_address(&Config::listen_address),
        "IP address to listen on; unset: every address"},
       {"PORT", "--port", number(&Config::port, {0, 65535}), "port to listen on; 0: a free one, see --ready-file"},
-      {"REALTIME_IP_VERSION", "", ip_version(), "ipv4 or ipv6; unset: both, where the machine has IPv6"},
+      {"REALTIME_IP_VERSION", "", ip_version(&Config::ip_version),
+       "ipv4 or ipv6; unset: both, where the machine has IPv6"},
       {"TLS_PORT", "--tls-port", tls_port(), "port that speaks TLS (https, wss) beside the plain one; unset: none"},
       {"TLS_LISTEN_ADDRESS", "--tls-listen", listen_address(&Config::tls_listen_address),
        "IP address of that port; unset: as LISTEN_ADDRESS"},
@@ -335,6 +336,19 @@ std::vector<Setting> database_settings() {
       {"DB_SSL", "", boolean(&Config::db_ssl),
        "TLS to the control database, without verification unless there is a CA"},
       {"DB_SSL_CA_CERT", "", text(&Config::db_ssl_ca_cert), "file of the CA that its certificate has to come from"},
+      {"DB_IP_VERSION", "", ip_version(&Config::db_ip_version),
+       "ipv4 or ipv6: the addresses of DB_HOST to use; unset: both, those of IPv6 first"},
+      {"DB_MASTER_REGION", "", text(&Config::db_master_region),
+       "region of the control database; nodes of others read from a replica near them; unset: REGION"},
+      {"DB_REPLICA_HOST", "", text(&Config::db_replica_host), "the replica for all other regions"},
+      {"DB_HOST_REPLICA_FRA", "", text(&Config::db_host_replica_fra), "else that for lhr and fra; AWS: eu-west-2"},
+      {"DB_HOST_REPLICA_IAD", "", text(&Config::db_host_replica_iad), "that for gru and iad; AWS: us-east-1"},
+      {"DB_HOST_REPLICA_SIN", "", text(&Config::db_host_replica_sin),
+       "that for sin, maa and syd; AWS: ap-southeast-1, ap-southeast-2"},
+      {"DB_HOST_REPLICA_SJC", "", text(&Config::db_host_replica_sjc),
+       "that for sea and sjc; AWS: us-west-1, us-west-2"},
+      {"AWS_EXECUTION_ENV", "", text(&Config::aws_execution_env),
+       "AWS_ECS_FARGATE: REGION is one of AWS, which chooses the replica"},
   };
 }
 

@@ -26,6 +26,7 @@ namespace rt::store {
               use(PQsendQueryParams) use(PQsetErrorVerbosity) use(PQsocket) use(PQstatus)
 
 struct Libpq {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): it declares a name
 #define RT_MEMBER(name) decltype(&::name) name = nullptr;
   RT_LIBPQ_FUNCTIONS(RT_MEMBER)
 #undef RT_MEMBER
@@ -34,7 +35,6 @@ struct Libpq {
 namespace {
 
 constexpr const char* kLibrary = "libpq.so.5";
-constexpr std::chrono::seconds kConnectTimeout{5};  // for each address
 constexpr const char* kPingTimeoutSeconds = "5";
 constexpr const char* kTcpTimeoutMs = "10000";
 constexpr std::chrono::seconds kAnswerTimeout{12};  // longer than the server's own statement_timeout
@@ -183,7 +183,7 @@ bool PostgresSession::is_up(const std::string& address) const {
 
 // False: time is up.
 bool PostgresSession::wait_for_connection() {
-  const auto deadline = std::chrono::steady_clock::now() + kConnectTimeout;
+  const auto deadline = std::chrono::steady_clock::now() + config_.connect_timeout;
   bool wants_to_read = false;
   while (!is_at_end(libpq_->PQstatus(connection_.get()))) {
     if (interrupted_ || std::chrono::steady_clock::now() > deadline) return false;

@@ -1,10 +1,12 @@
 #include "io/store/postgres_store.h"
 
 #include <iterator>
+#include <optional>
 #include <tuple>
 #include <utility>
 
 #include "io/store/database.h"
+#include "io/store/postgres_replica.h"
 #include "io/store/postgres_schema.h"
 #include "io/store/postgres_session.h"
 
@@ -66,7 +68,12 @@ Result<void> migrate(PostgresSession& session) {
 
 class PostgresDatabase final : public Database {
  public:
-  explicit PostgresDatabase(const PostgresConfig& config) : primary_(config, "supabase_mt_realtime") {}
+  PostgresDatabase(const PostgresConfig& config, Log& log) : primary_(config, "supabase_mt_realtime") {
+    if (config.replica_host.empty()) return;
+    PostgresConfig of_replica = config;
+    of_replica.host = config.replica_host;
+    replica_.emplace(of_replica, log);
+  }
 
   const Dialect& dialect() const override { return kDialect; }
 
@@ -75,6 +82,28 @@ class PostgresDatabase final : public Database {
   }
 
   Result<void> with(Access access, const Work& work) override {
+    if (access == Access::kRead && replica_ && read_replica(work)) return {};
+    auto done = with_primary(access, work);
+    if (done && replica_) remember_position();
+    return done;
+  }
+
+  Result<std::int64_t> run(const std::string& sql, const Parameters& parameters, std::string_view doing,
+                           const OnRow& on_row) override {
+    return active_->run(sql, parameters, doing, on_row);
+  }
+
+  // Others may write at any time, and nothing tells.
+  Result<bool> has_changed() override { return true; }
+  bool is_shared() const override { return true; }
+  Failure last_failure() const override { return primary_.last_failure(); }
+  void interrupt() override {
+    primary_.interrupt();
+    if (replica_) replica_->session().interrupt();
+  }
+
+ private:
+  Result<void> with_primary(Access access, const Work& work) {
     for (bool is_second = false;; is_second = true) {
       if (const auto ready = primary_.prepare(); !ready) return ready;
       auto done = access == Access::kRead ? work() : in_transaction(primary_, work);
@@ -82,25 +111,33 @@ class PostgresDatabase final : public Database {
     }
   }
 
-  Result<std::int64_t> run(const std::string& sql, const Parameters& parameters, std::string_view doing,
-                           const OnRow& on_row) override {
-    return primary_.run(sql, parameters, doing, on_row);
+  // False: it could not be done there, and nothing has come of it.
+  bool read_replica(const Work& work) {
+    if (!position_ || !replica_->is_fit(*position_)) return false;
+    active_ = &replica_->session();
+    const auto done = work();
+    active_ = &primary_;
+    if (!done) replica_->rest(done.error());
+    return done.has_value();
   }
 
-  // Others may write at any time, and nothing tells.
-  Result<bool> has_changed() override { return true; }
-  bool is_shared() const override { return true; }
-  Failure last_failure() const override { return primary_.last_failure(); }
-  void interrupt() override { primary_.interrupt(); }
+  // How far the primary's log goes that we have seen.
+  void remember_position() {
+    position_.reset();
+    std::ignore = primary_.run("SELECT pg_current_wal_insert_lsn()", {}, "reading the position of",
+                               [this](Row& row) { position_ = row.text(); });
+  }
 
- private:
   PostgresSession primary_;
+  PostgresSession* active_ = &primary_;  // where statements go
+  std::optional<PostgresReplica> replica_;
+  std::optional<std::string> position_;
 };
 
 }  // namespace
 
-std::unique_ptr<ControlStore> make_postgres_store(const PostgresConfig& config) {
-  return std::make_unique<ControlStore>(std::make_unique<PostgresDatabase>(config));
+std::unique_ptr<ControlStore> make_postgres_store(const PostgresConfig& config, Log& log) {
+  return std::make_unique<ControlStore>(std::make_unique<PostgresDatabase>(config, log));
 }
 
 }  // namespace rt::store

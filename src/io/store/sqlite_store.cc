@@ -156,7 +156,7 @@ class Connection {
   // The one value of a statement that gives one.
   Result<std::int64_t> integer(const std::string& sql, std::string_view doing) {
     std::int64_t value = 0;
-    const auto ran = run(sql, {}, doing, [&value](Row& row) { value = row.integer(); });
+    auto ran = run(sql, {}, doing, [&value](Row& row) { value = row.integer(); });
     if (!ran) return ran;
     return value;
   }

@@ -15,7 +15,7 @@ void Backfill::add(const std::string& external_id) {
 }
 
 std::optional<std::string> Backfill::do_next() {
-  const std::string name = std::move(waiting_.front());
+  std::string name = std::move(waiting_.front());
   waiting_.pop_front();
   listed_.erase(name);
   const auto stored = store_.find_tenant(name);

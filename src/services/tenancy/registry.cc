@@ -240,7 +240,7 @@ bool Registry::remove(std::string external_id, std::function<void(RemoveOutcome)
   return post([this, external_id = std::move(external_id), done = std::move(done)] { done(remove_now(external_id)); });
 }
 
-bool Registry::look_up(std::string external_id, std::function<void()> done) {
+bool Registry::look_up(const std::string& external_id, std::function<void()> done) {
   if (!store_->is_shared() || !store_is_usable() || !may_be_name(external_id)) return false;
   const auto now = std::chrono::steady_clock::now();
   {

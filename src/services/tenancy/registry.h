@@ -107,7 +107,7 @@ class Registry {
   bool remove(std::string external_id, std::function<void(RemoveOutcome)> done);
   // For a tenant that the directory does not have, where others write to the store: once `done` is called, it has it if
   // there is one. False: there is nothing to wait for, because we have just looked, or nobody else writes.
-  bool look_up(std::string external_id, std::function<void()> done);
+  bool look_up(const std::string& external_id, std::function<void()> done);
 
   // From any thread: whether the store could be used the last time, and whether it ever could.
   bool store_is_usable() const { return usable_.load(std::memory_order_relaxed); }
