@@ -9,6 +9,7 @@ namespace rt::tenancy {
 void TestRegistry::execute(const char* sql) const {
   sqlite3* database = nullptr;
   REQUIRE(sqlite3_open(path.c_str(), &database) == SQLITE_OK);
+  sqlite3_busy_timeout(database, 5000);  // the registry may be writing
   REQUIRE(sqlite3_exec(database, sql, nullptr, nullptr, nullptr) == SQLITE_OK);
   sqlite3_close(database);
 }
