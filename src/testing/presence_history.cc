@@ -27,6 +27,7 @@ Weather random_weather(Random& random) {
 SimulatedClusterConfig random_config(Random& random) {
   SimulatedClusterConfig config;
   config.nodes = 3 + random() % 5;
+  config.has_late_ticks = random() % 2 == 0;
   config.presence.message_bytes_max = random() % 3 == 0 ? 480 * 1024 : 100 + random() % 900;
   config.presence.pulls_max = 1 + random() % 4;
   config.presence.gap_grace = milliseconds(random() % 2 == 0 ? 300 : 0);

@@ -107,7 +107,7 @@ int main(int argc, char** argv) {
         const std::uint64_t number = next++;
         if (number >= histories_max) return;
         run_one(first + number, totals);
-        if (seconds == 0 && number % 50'000 == 49'999) print(totals, elapsed());
+        if (seconds == 0 && number % 10'000 == 9'999) print(totals, elapsed());
       }
     });
   for (std::thread& worker : workers) worker.join();

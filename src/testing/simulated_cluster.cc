@@ -19,6 +19,7 @@ SimulatedCluster::Node::Node(const SimulatedClusterConfig& config, ReplicaId rep
 
 SimulatedCluster::SimulatedCluster(const SimulatedClusterConfig& config, Random& random)
     : config_(config),
+      random_(random),
       bus_(config.nodes, random),
       nodes_(config.nodes),
       clock_offsets_(config.nodes),
@@ -101,6 +102,7 @@ void SimulatedCluster::advance(Duration by) {
 }
 
 void SimulatedCluster::tick(std::size_t number) {
+  if (config_.has_late_ticks && random_() % 3 == 0) return;
   Node& node = *nodes_[number];
   for (const auto& event : node.membership.tick(clock_of(number))) apply(number, event);
   node.presence.tick(clock_of(number));
@@ -143,8 +145,8 @@ void SimulatedCluster::apply(std::size_t number, const cluster::MembershipEvent&
 
 void SimulatedCluster::flush(std::size_t number) {
   for (const auto& outgoing : nodes_[number]->presence.take_outgoing()) {
-    std::optional<std::size_t> to;
-    if (outgoing.receiver && !(to = find(*outgoing.receiver))) continue;  // it is dead
+    const std::optional<std::size_t> to = outgoing.receiver ? find(*outgoing.receiver) : std::nullopt;
+    if (outgoing.receiver && !to) continue;  // it is dead
     std::visit([&](const auto& kind) { send(number, to, bus::BusMessage(kind)); }, outgoing.message);
   }
 }

@@ -34,6 +34,9 @@ struct SimulatedClusterConfig {
                                           .pull_timeout = std::chrono::seconds(1),
                                           .forget_after = std::chrono::seconds(12)};
   std::size_t bus_bytes_max = bus::kBusBytesMax;
+  // Nodes are busy now and then, and look at the clock later than they should: what they have not flushed yet may be
+  // asked for meanwhile.
+  bool has_late_ticks = false;
 };
 
 class SimulatedCluster {
@@ -123,6 +126,7 @@ class SimulatedCluster {
   void violate(const std::string& what);
 
   const SimulatedClusterConfig config_;
+  Random& random_;
   Time now_{std::chrono::hours(1)};
   SimBus bus_;
   std::vector<std::unique_ptr<Node>> nodes_;  // null: crashed

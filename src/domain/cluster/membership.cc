@@ -49,7 +49,9 @@ std::vector<MembershipEvent> Membership::tick(Time now) {
     node.is_up = false;
     events.emplace_back(PeerDown{{id, node.incarnation}});
   }
-  std::erase_if(nodes_, [this](const auto& node) { return now_ - node.second.heard >= config_.forget_after; });
+  std::erase_if(nodes_, [this](const auto& entry) {
+    return !entry.second.is_up && now_ - entry.second.heard >= config_.forget_after;
+  });
   return events;
 }
 

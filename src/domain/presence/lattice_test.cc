@@ -37,20 +37,16 @@ struct Histories {
     const int steps = 3 + static_cast<int>(random() % 20);
     for (int step = 0; step < steps; ++step) {
       const std::size_t chosen = live.empty() ? 0 : random() % live.size();
-      switch (live.empty() ? 0 : random() % 4) {
-        case 0:
-        case 1:
-          live.push_back(state.join("room", std::string(1, static_cast<char>('a' + random() % 4)), payload()).clock);
-          break;
-        case 2:
-          ends.push_back({state.clock() + 1, live[chosen]});
-          live[chosen] = state.update(live[chosen], payload()).clock;
-          break;
-        case 3:
-          ends.push_back({state.clock() + 1, live[chosen]});
-          state.leave(live[chosen]);
-          live.erase(live.begin() + static_cast<std::ptrdiff_t>(chosen));
-          break;
+      const auto action = live.empty() ? 0 : random() % 4;
+      if (action < 2) {
+        live.push_back(state.join("room", std::string(1, static_cast<char>('a' + random() % 4)), payload()).clock);
+      } else if (action == 2) {
+        ends.push_back({state.clock() + 1, live[chosen]});
+        live[chosen] = state.update(live[chosen], payload()).clock;
+      } else {
+        ends.push_back({state.clock() + 1, live[chosen]});
+        state.leave(live[chosen]);
+        live.erase(live.begin() + static_cast<std::ptrdiff_t>(chosen));
       }
       if (random() % 3 == 0 || step + 1 == steps)
         while (flushed < state.clock()) {

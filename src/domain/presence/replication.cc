@@ -257,7 +257,7 @@ void Replication::ask(ReplicaId replica, Pull& pull) {
   message.known = pull.known;
   message.after = pull.after;
   message.top = pull.top;
-  send(pull.peer, std::move(message));
+  send(pull.peer, message);
 }
 
 }  // namespace rt::presence
