@@ -237,6 +237,17 @@ bool Worker::Impl::consume_frames(Connection& c, std::span<char>& in) {
   return false;
 }
 
+// What waits is worked on in a later turn and not here: whoever calls may be in the midst of another connection's
+// request, and a chain of such has no end.
+void Worker::Impl::go_on(Connection& c) {
+  if (c.consuming || c.phase == Phase::kGone || !c.may_be_heard()) return;
+  if (c.unread) {
+    postpone(c);
+  } else {
+    arm_read(c);
+  }
+}
+
 void Worker::Impl::postpone(Connection& c) {
   c.postponed = true;
   postponed.push_back(c.id);
@@ -328,7 +339,7 @@ void Worker::Impl::respond(Connection& c, http::Response response) {
   c.deadline.set(worker.wheel_,
                  c.blocked_since ? std::min(idle_at, *c.blocked_since + worker.config_.send_blocked_timeout) : idle_at);
   if (all_queue_bytes > worker.config_.all_send_queues_bytes_max) relieve_queues();
-  if (!c.consuming && c.phase != Phase::kGone) consume(c, {});
+  go_on(c);
 }
 
 void Worker::Impl::refuse(Connection& c, const http::Refusal& refusal) {

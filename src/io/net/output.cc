@@ -106,12 +106,7 @@ void Worker::Impl::close(Connection& c, std::optional<std::uint16_t> code) {
   report_ended(c);
   c.deadline.set(worker.wheel_, worker.now_ + kCloseTimeout);
   // A paused client is not heard, so its close frame would never be seen.
-  if (!std::exchange(c.paused, false) || c.consuming || c.postponed) return;
-  if (c.unread) {
-    postpone(c);
-  } else {
-    arm_read(c);
-  }
+  if (std::exchange(c.paused, false)) go_on(c);
 }
 
 void Worker::Impl::flush() {

@@ -148,7 +148,7 @@ void Worker::upgrade(ConnectionId id, std::string_view response_bytes, const Web
   c->handler = &handler;
   c->last_received = now_;
   c->deadline.set(wheel_, now_ + config_.idle_timeout);
-  if (!c->consuming) impl_->consume(*c, {});
+  impl_->go_on(*c);
 }
 
 void Worker::send(ConnectionId id, const FrameRef& frame, Urgency urgency) {
@@ -177,7 +177,7 @@ void Worker::resume_reading(ConnectionId id) {
   Connection* c = impl_->find(id);
   if (c == nullptr || !c->paused) return;
   c->paused = false;
-  if (!c->consuming) impl_->consume(*c, {});
+  impl_->go_on(*c);
 }
 
 void Worker::refuse_new_requests() {

@@ -48,7 +48,8 @@ struct ConnectionId {
 };
 
 // Answers requests, each with exactly one respond() or upgrade(), during the call or later; the connection reads
-// nothing meanwhile.
+// nothing meanwhile. One call may answer requests of other connections, too: no call of the worker leads to another
+// request or message before it returns.
 class RequestHandler {
  public:
   virtual ~RequestHandler() = default;

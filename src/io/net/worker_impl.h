@@ -59,6 +59,7 @@ struct Worker::Impl {
   void keep_unread(Connection& c, std::span<const char> rest, std::unique_ptr<Unread> earlier);
   bool consume_http(Connection& c, std::span<char>& in);  // false: it is somebody else's turn
   bool consume_frames(Connection& c, std::span<char>& in);
+  void go_on(Connection& c);
   void postpone(Connection& c);
   void consume_postponed();
   void on_step(Connection& c, const ws::Step& step);
