@@ -1,6 +1,7 @@
 // Long-poll clients that ask for more than their share: sessions, frames, bytes, polls.
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import net from 'node:net';
 import { after, test } from 'node:test';
 import { connectLongPoll, longPoll } from '../harness/long_poll.mjs';
 import { V2, connect } from '../harness/phoenix.mjs';
@@ -9,12 +10,13 @@ import { hostileTo } from './witness.mjs';
 
 const SESSIONS_MAX = 500;
 const server = await startServer({ workers: 1, env: { MAX_CONNECTIONS: SESSIONS_MAX, LONG_POLL_WINDOW_MS: 5_000 } });
-after(async () => assert.equal(await server.stop(), 0));
+const roomy = await startServer({ workers: 1, env: { TENANT_MAX_CONCURRENT_USERS: 10_000, LONG_POLL_WINDOW_MS: 120_000 } });
+after(async () => assert.deepEqual(await Promise.all([server.stop(), roomy.stop()]), [0, 0]));
 const hostile = hostileTo(server);
 
-const open = async () => (await longPoll(server, { params: { vsn: V2, apikey: server.token() } })).json;
-const post = (token, body) =>
-  longPoll(server, { method: 'POST', params: { token }, headers: { 'content-type': 'application/x-ndjson' }, body });
+const open = async (on = server) => (await longPoll(on, { params: { vsn: V2, apikey: on.token() } })).json;
+const post = (token, body, on = server) =>
+  longPoll(on, { method: 'POST', params: { token }, headers: { 'content-type': 'application/x-ndjson' }, body });
 const heartbeat = JSON.stringify([null, '1', 'phoenix', 'heartbeat', {}]);
 
 // Runs `times` of them, `width` at once.
@@ -36,12 +38,14 @@ hostile('posts of a thousand frames that are no messages are worked off a little
 
 hostile('posts as large as they may be, and larger', { growthMiB: 160 }, async () => {
   const { token } = await open();
+  await post(token, heartbeat);
+  assert.equal((await longPoll(server, { params: { token } })).json.status, 200);
   const lines = '\n'.repeat(7_999_000);
   const one = `["1","1","realtime:none","x",{"text":"${'x'.repeat(4_900_000)}"}]`;
   const dots = '.'.repeat(7_000_000);
   for (let n = 0; n < 3; n += 1) {
     const answers = await Promise.all([lines, one, dots].map((body) => post(token, body)));
-    for (const { json } of answers) assert.ok([200, 413, 429].includes(json.status), JSON.stringify(json));
+    assert.deepEqual(answers.map(({ json }) => json.status), [413, 200, 413]);
     assert.equal((await longPoll(server, { params: { token } })).json.status, 200, 'what it is told for it can be fetched');
   }
 });
@@ -60,6 +64,41 @@ hostile('a flood of polls that are given up, on one session', { growthMiB: 16 },
   }, 'the session to be of use again');
 });
 
+hostileTo(roomy)('thousands of posts with nothing in them, on one session', { growthMiB: 16 }, async () => {
+  const { token } = await open(roomy);
+  await post(token, heartbeat, roomy);
+  assert.equal((await longPoll(roomy, { params: { token } })).json.status, 200);
+  await inParallel(100, 5_000, async () => {
+    const { status } = (await post(token, '', roomy)).json;
+    assert.ok(status === 200 || status === 429, `${status}`);
+  });
+  assert.deepEqual((await post(token, heartbeat, roomy)).json, { status: 200 });
+});
+
+// Each connection waits with a poll of one session and has asked for that of the next already.
+hostileTo(roomy)('a chain of polls, each of which ends the next one', { growthMiB: 96 }, async () => {
+  const links = [];
+  let next = (await open(roomy)).token;
+  for (let n = 0; n < 100; n += 1) {
+    const tokens = await Promise.all(Array.from({ length: 32 }, async () => (await open(roomy)).token));
+    links.push(...await Promise.all(tokens.map((token, at) => link(token, tokens[at - 1] ?? next))));
+    next = tokens.at(-1);
+  }
+  const end = link(next, next);
+  await until(() => links.every(({ text }) => text.includes('"status":204')), 'each to be answered', 60_000);
+  for (const { socket } of [...links, await end]) socket.destroy();
+});
+
+async function link(token, next) {
+  const socket = net.connect(roomy.port, roomy.host);
+  const one = { socket, text: '' };
+  socket.on('data', (data) => { one.text += data; }).on('error', () => {});
+  const get = (target) => `GET ${target} HTTP/1.1\r\nhost: rt.example.test\r\n\r\n`;
+  socket.write(get('/healthcheck') + get(`/socket/longpoll?token=${token}`) + get(`/socket/longpoll?token=${next}`));
+  await until(() => one.text.includes('\r\n\r\nok'), 'the first answer'); // the poll behind it has been heard, too
+  return one;
+}
+
 hostile('a session that is told much and fetches nothing, while others fetch all', { growthMiB: 48 }, async () => {
   const topic = 'realtime:crowd';
   const writer = await connect(server);
@@ -68,7 +107,7 @@ hostile('a session that is told much and fetches nothing, while others fetch all
   for (const client of idle) client.push(topic, 'phx_join', {});
   const reader = await connectLongPoll(server);
   await reader.join(topic);
-  for (const client of idle) await client.socket.posted;
+  for (const client of idle) await client.socket.posted.then(() => client.socket.poll());
   const text = 'x'.repeat(100_000);
   for (let n = 0; n < 200; n += 1) {
     writer.broadcast(topic, 'large', { n, text });  // the idle ones share it
@@ -86,7 +125,7 @@ hostile('as many sessions as somebody likes: they are bounded and end by themsel
     assert.ok(status === 410 || status === 403, `${status}`);
   });
   const metrics = await server.metrics();
-  assert.ok(metrics.value('realtime_long_poll_sessions') <= SESSIONS_MAX);
+  assert.ok(metrics.value('realtime_long_poll_sessions') <= SESSIONS_MAX / 2, 'others could have sessions, too');
   assert.ok(metrics.value('realtime_long_poll_refused_total', { reason: 'sessions' }) > 0);
   await until(async () => (await server.metrics()).value('realtime_long_poll_sessions') === 0, 'them to end', 20_000);
   assert.equal((await open()).status, 410);

@@ -1,6 +1,7 @@
 // Clients that get no WebSocket: sessions over GET and POST. protocol.md 1.10
 
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { after, before, suite, test } from 'node:test';
 import { LINES, connectLongPoll, longPoll } from '../harness/long_poll.mjs';
 import {
@@ -37,6 +38,24 @@ const open = async (on, options = {}) => {
 const poll = (on, token, options = {}) => longPoll(on, { ...options, params: { token } });
 const post = (on, token, body, type = LINES, options = {}) =>
   longPoll(on, { ...options, method: 'POST', params: { token }, headers: { ...options.headers, 'content-type': type }, body });
+// A poll that the session has: the request before it on its connection has been answered. For servers with one worker.
+async function waitingPoll(on, token) {
+  const socket = net.connect(on.port, on.host);
+  const get = (target) => `GET ${target} HTTP/1.1\r\nhost: rt.example.test\r\n\r\n`;
+  socket.write(get('/healthcheck') + get(`/socket/longpoll?token=${token}`));
+  let text = '';
+  const heard = (what) => until(() => what.test(text), `${what}`);
+  socket.on('data', (data) => { text += data; }).on('error', () => {});
+  await heard(/\r\n\r\nok/);
+  text = '';
+  return {
+    destroy: () => socket.destroy(),
+    answer: async () => {
+      await heard(/\r\n\r\n\{.*\}$/s);
+      return { json: JSON.parse(text.slice(text.indexOf('\r\n\r\n'))) };
+    },
+  };
+}
 const heartbeat = (ref) => JSON.stringify([null, ref, 'phoenix', 'heartbeat', {}]);
 const heartbeatReply = (ref) => JSON.stringify([null, ref, 'phoenix', 'phx_reply', { status: 'ok', response: {} }]);
 const sessions = async (on) => (await on.metrics()).value('realtime_long_poll_sessions');
@@ -207,17 +226,26 @@ suite('a poll', () => {
   });
 
   test('whose client has gone is forgotten when the next one comes', async () => {
-    const { token } = await open(server);
-    const abort = new AbortController();
-    const gone = fetch(`${server.url}/socket/longpoll?token=${token}`, { signal: abort.signal });
-    abort.abort();
-    await assert.rejects(gone);
-    // What the dead poll took is lost, but not what comes after the next poll.
-    await until(async () => {
-      const next = poll(server, token);
-      await post(server, token, heartbeat('1'));
-      return (await next).json.messages.length > 0;
-    }, 'an answer');
+    const { token } = await open(strict);
+    await waitingPoll(strict, token).then((gone) => gone.destroy());
+    const next = await waitingPoll(strict, token);
+    await post(strict, token, heartbeat('1'));
+    assert.deepEqual((await next.answer()).json, { status: 200, token, messages: [heartbeatReply('1')] });
+    next.destroy();
+  });
+
+  test('is answered even if what it waits for is more than the worker has room for', async (t) => {
+    const full = await startServer({ env: { WORKER_SEND_QUEUE_BYTES_MAX: 5_000_000 } });
+    t.after(() => full.stop());
+    const [hoarder, waiting] = [await open(full), await open(full)];
+    const large = (length) => JSON.stringify([null, 'r'.repeat(length), 'phoenix', 'heartbeat', {}]);
+    for (let n = 0; n < 2; n += 1) assert.deepEqual((await post(full, hoarder.token, large(2_400_000))).json, { status: 200 });
+    const answer = await waitingPoll(full, waiting.token);
+    await post(full, waiting.token, large(300_000));
+    const { json } = await answer.answer();
+    assert.deepEqual([json.status, json.messages.length], [200, 1]);
+    answer.destroy();
+    assert.equal((await full.metrics()).value('realtime_slow_consumers_total', { cause: 'worker_cap' }), 1, 'the other one made room');
   });
 
   test('takes a large message, and a queue that is larger than one answer in several', async () => {
@@ -239,6 +267,8 @@ suite('a poll', () => {
 suite('the end of a session', () => {
   test('comes when it is not polled, whatever is posted; then others have room and posts are told', async () => {
     await until(async () => (await sessions(hasty)) === 0, 'earlier sessions to end');
+    const unfetched = async () => (await hasty.metrics()).value('realtime_dropped_total', { reason: 'unfetched' });
+    const before = await unfetched();
     const { token } = await open(hasty);
     const started = performance.now();
     await post(hasty, token, JSON.stringify(['1', '1', 'realtime:idle', 'phx_join', {}]));
@@ -249,6 +279,15 @@ suite('the end of a session', () => {
     for (const name of ['realtime_long_poll_sessions', 'realtime_connections_global_connected', 'realtime_worker_channels']) {
       assert.equal(metrics.value(name), 0, name);
     }
+    assert.ok((await unfetched()) >= before + 2, 'the replies that nobody asked for');
+  });
+
+  test('comes early to one that nobody ever polled', async () => {
+    const [never, once] = [await open(server), await open(server)];
+    await post(server, once.token, heartbeat('1'));
+    assert.equal((await poll(server, once.token)).json.status, 200);
+    await until(async () => (await post(server, never.token, heartbeat('1'))).json.status === 410, 'the end');
+    assert.deepEqual((await post(server, once.token, heartbeat('2'))).json, { status: 200 });
   });
 
   test('does not come to a session that is polled', async () => {
@@ -267,6 +306,12 @@ suite('the end of a session', () => {
       assert.deepEqual((await post(server, token, heartbeat('1'))).json, { status: 410 });
     }
     assert.deepEqual((await longPoll(server, { method: 'POST' })).json, { status: 410 });
+  });
+
+  test('leaves a token that does not say where the next session is', async () => {
+    const asked = Array.from({ length: 16 }, () => open(server, { params: { token: '00'.repeat(17) } }));
+    const workers = new Set((await Promise.all(asked)).map(({ token }) => token.slice(0, 2)));
+    assert.deepEqual([...workers].sort(), ['00', '01']);
   });
 
   test('is told to a client that a tenant-wide disconnect ends, after the farewell of each channel', async (t) => {
@@ -347,6 +392,7 @@ suite('the end of a session', () => {
     const writer = await connect(strict);
     slow.push('realtime:slow', 'phx_join', {});
     await slow.socket.posted;
+    await slow.socket.poll();
     for (const client of [reader, writer]) await client.join('realtime:slow');
     const slowOnes = async () => (await strict.metrics()).value('realtime_slow_consumers_total', { cause: 'queue' });
     const before = await slowOnes();
@@ -394,13 +440,17 @@ suite('a client that may not connect', () => {
   });
 
   test('is refused where there are too many sessions already', async (t) => {
-    const small = await startServer({ workers: 2, env: { MAX_CONNECTIONS: 6 } });
+    const small = await startServer({ workers: 2, env: { MAX_CONNECTIONS: 12 }, otherTenants: { other: { secret: OTHER_SECRET } } });
     t.after(() => small.stop());
+    const refusal = { status: 403, error: 'Too many long-poll sessions on this server' };
+    const openOther = () => open(small, { ...OTHER, params: { apikey: small.token({}, { secret: OTHER_SECRET }) } });
     for (let n = 0; n < 6; n += 1) assert.equal((await open(small)).status, 410);
-    assert.deepEqual(await open(small), { status: 403, error: 'Too many long-poll sessions on this server' });
+    assert.deepEqual(await open(small), refusal, 'no tenant takes more than it leaves to others');
+    for (let n = 0; n < 3; n += 1) assert.equal((await openOther()).status, 410);
+    assert.deepEqual(await openOther(), refusal);
     const metrics = await small.metrics();
-    assert.equal(metrics.value('realtime_long_poll_refused_total', { reason: 'sessions' }), 1);
-    assert.equal(metrics.value('realtime_long_poll_sessions'), 6);
+    assert.equal(metrics.value('realtime_long_poll_refused_total', { reason: 'sessions' }), 2);
+    assert.equal(metrics.value('realtime_long_poll_sessions'), 9);
   });
 
   test('cannot use the session of another tenant', async () => {
@@ -489,6 +539,32 @@ suite('what is posted', () => {
       method: 'POST', headers: { authorization: `Bearer ${patient.token({ role: 'service_role' })}` },
     });
     for (const answer of [waiting, ...answers]) assert.notEqual((await answer).json.status, 200, 'the end is told to all who wait');
+  });
+
+  test('is taken up to the last byte of a body where nothing waits', async () => {
+    const { token } = await open(server);
+    const lines = `[${' '.repeat(3_999_998)}\n`.repeat(2);
+    assert.equal(lines.length, 8_000_000);
+    assert.deepEqual((await post(server, token, lines)).json, { status: 200 });
+  });
+
+  test('waits in 64 requests at most', async (t) => {
+    const patient = await startServer({ env: { CHANNEL_ERROR_BACKOFF_MS: 3_600_000 } });
+    t.after(() => patient.stop());
+    const { token } = await open(patient);
+    const join = JSON.stringify(['1', '1', 'realtime:', 'phx_join', {}]);
+    const held = JSON.stringify([null, 'held', 'realtime:', 'x', { text: 'x'.repeat(300_000) }]);
+    const all = [post(patient, token, `${join}\n${held}`)];
+    const refusedJoins = { transport: 'longpoll', result: 'error' };
+    await until(async () => (await patient.metrics()).value('phoenix_channel_joined_total', refusedJoins) === 1, 'the session to be held back');
+    for (let n = 1; n < 100; n += 1) all.push(post(patient, token, ''));
+    const refused = async () => (await patient.metrics()).value('realtime_long_poll_refused_total', { reason: 'posts_waiting' });
+    await until(async () => (await refused()) === 36, 'those beyond');
+    await fetch(`${patient.url}/api/tenants/dev/reload`, {
+      method: 'POST', headers: { authorization: `Bearer ${patient.token({ role: 'service_role' })}` },
+    });
+    const statuses = (await Promise.all(all)).map(({ json }) => json.status);
+    assert.deepEqual([410, 429].map((each) => statuses.filter((status) => status === each).length), [64, 36]);
   });
 });
 

@@ -167,6 +167,7 @@ void write_drops(Exposition& out, const Writer& writer) {
   out.sample(writer.sum(&ShardCounters::dropped_size), {{"reason", "size"}});
   out.sample(writer.sum(&ShardCounters::dropped_frame_limit), {{"reason", "frame_limit"}});
   out.sample(writer.sum(&ShardCounters::dropped_text_only), {{"reason", "text_only"}});
+  out.sample(writer.sum(&ShardCounters::long_poll_frames_unfetched), {{"reason", "unfetched"}});
   out.metric("realtime_slow_consumers_total", MetricType::kCounter,
              "Connections closed with 1013 and long-poll sessions ended because too much waited for them, by cause.");
   out.sample(writer.sum(&net::WorkerCounters::slow_consumers_queue) + writer.sum(&ShardCounters::long_polls_slow),

@@ -90,15 +90,15 @@ void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http:
   request_logs_[static_cast<std::size_t>(worker.index())]->begin(connection, request, worker.now());
   const std::string host = concerns_tenant(request.resource()) ? request.host() : std::string();
   const std::string_view tenant = std::string_view(host).substr(0, host.find('.'));
-  if (tenant.empty() || search_.is_known(tenant)) return dispatch(worker, connection, request);
+  if (tenant.empty() || search_.is_known(tenant)) return dispatch(worker, connection, std::move(request));
 
-  const auto kept = std::make_shared<const http::Request>(std::move(request));
+  const auto kept = std::make_shared<http::Request>(std::move(request));
   const bool looks = search_.look_up(tenant, [this, &worker, connection, kept] {
     worker.post(std::make_unique<LaterMail>([this, &worker, connection, kept] {
-      if (worker.is_open(connection)) dispatch(worker, connection, *kept);
+      if (worker.is_open(connection)) dispatch(worker, connection, std::move(*kept));
     }));
   });
-  if (!looks) dispatch(worker, connection, *kept);
+  if (!looks) dispatch(worker, connection, std::move(*kept));
 }
 
 void Routes::on_answered(net::Worker& worker, net::ConnectionId connection, std::optional<int> status) {
@@ -113,7 +113,7 @@ void Routes::on_refused(net::Worker& worker, const IpAddress& client, Expected e
       is_answered ? "Sent " + std::to_string(refusal.status) + " response: " + refusal.reason : refusal.reason);
 }
 
-void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request) {
+void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, http::Request request) {
   const std::string_view path = request.resource();
   if (concerns_tenant(path) && !search_.is_loaded()) {
     return respond({.worker = worker, .connection = connection, .id = request.id, .takes_gzip = false}, not_loaded());
@@ -131,7 +131,7 @@ void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, const h
                           .connection = connection,
                           .id = request.id,
                           .takes_gzip = !is_long_poll && http::accepts_gzip(request)};
-  if (is_long_poll) return long_poll(exchange, request);
+  if (is_long_poll) return long_poll(exchange, std::move(request));
   const bool gets = request.method == "GET" || request.method == "HEAD";
   if (gets && metrics_region(path)) return metrics(exchange, request);
   if (const ops::StaticFile* file = gets ? files_.find(path) : nullptr) return send_file(exchange, request, *file);
@@ -160,8 +160,8 @@ void Routes::administer(const Exchange& exchange, const http::Request& request) 
   });
 }
 
-void Routes::long_poll(const Exchange& exchange, const http::Request& request) {
-  long_polls_.on_request(exchange.worker, request, [exchange](http::Response response) {
+void Routes::long_poll(const Exchange& exchange, http::Request request) {
+  long_polls_.on_request(exchange.worker, std::move(request), [exchange](http::Response response) {
     if (exchange.worker.in_loop_thread()) return respond(exchange, std::move(response));
     respond_from_elsewhere(exchange, std::move(response));
   });
@@ -211,9 +211,11 @@ void Routes::respond(const Exchange& exchange, http::Response response) {
 
 void Routes::respond_from_elsewhere(const Exchange& exchange, http::Response response) {
   if (exchange.takes_gzip) http::gzip(response);
+  const std::size_t bytes = response.body.size();
   exchange.worker.post(std::make_unique<LaterMail>(
-      [exchange = Exchange{exchange.worker, exchange.connection, exchange.id, false},
-       response = std::move(response)]() mutable { respond(exchange, std::move(response)); }));
+                           [exchange = Exchange{exchange.worker, exchange.connection, exchange.id, false},
+                            response = std::move(response)]() mutable { respond(exchange, std::move(response)); }),
+                       bytes);
 }
 
 http::Response Routes::answer(net::Worker& worker, const http::Request& request) {

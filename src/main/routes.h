@@ -66,11 +66,11 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
     bool takes_gzip;
   };
 
-  void dispatch(net::Worker& worker, net::ConnectionId connection, const http::Request& request);
+  void dispatch(net::Worker& worker, net::ConnectionId connection, http::Request request);
   http::Response answer(net::Worker& worker, const http::Request& request);
   // Of one that failed, why; on the worker's thread.
   void log_failure(net::Worker& worker, const http::Request& request, const http::Response& response);
-  void long_poll(const Exchange& exchange, const http::Request& request);
+  void long_poll(const Exchange& exchange, http::Request request);
   void administer(const Exchange& exchange, const http::Request& request);
   void send_file(const Exchange& exchange, const http::Request& request, const ops::StaticFile& file);
   // On the thread for jobs: a node with many tenants has much to say.

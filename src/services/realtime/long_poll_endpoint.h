@@ -14,13 +14,14 @@ class LongPollEndpoint {  // thread-safe
   explicit LongPollEndpoint(Node& node) : node_(node) {}
 
   // On the thread of `worker`. `answer` is called once, now or later, on the thread of any worker.
-  void on_request(net::Worker& worker, const http::Request& request, LongPolls::Answer answer);
+  void on_request(net::Worker& worker, http::Request request, LongPolls::Answer answer);
 
  private:
   struct RequestMail;
 
-  // On the shard's thread.
-  void serve(Shard& shard, const http::Request& request, LongPolls::Answer answer);
+  void send(Shard& from, Shard& to, Shard& home, http::Request request, LongPolls::Answer answer);
+  // On the shard's thread. `home` has the connection, and the session if one is to be opened.
+  void serve(Shard& shard, Shard& home, http::Request request, LongPolls::Answer answer);
   void open(Shard& shard, const http::Request& request, LongPolls::Answer answer);
   Shard& shard_of(const net::Worker& worker) const;
 

@@ -60,7 +60,7 @@ std::string token_of(const http::Request& request) {
   return token.empty() ? std::string(request.header("x-phoenix-longpoll-token").value_or("")) : token;
 }
 
-PostedFrames::PostedFrames(const http::Request& request) : body_(request.body), is_lines_(is_of_lines(request)) {}
+PostedFrames::PostedFrames(http::Request request) : body_(std::move(request.body)), is_lines_(is_of_lines(request)) {}
 
 std::optional<std::string> PostedFrames::fault() const {
   std::size_t lines = 0;
@@ -74,14 +74,14 @@ std::optional<std::string> PostedFrames::fault() const {
   return std::nullopt;
 }
 
-std::optional<PostedFrames::Frame> PostedFrames::next() {
+std::optional<PostedFrames::Frame> PostedFrames::next(std::string& decoded) {
   auto line = next_line(at_);
   while (is_lines_ && line && line->empty()) line = next_line(at_);
   if (!line) return std::nullopt;
   if (is_lines_ && !is_json(*line)) {
-    if (auto decoded = base64_decode(*line)) {
-      decoded_ = *std::move(decoded);
-      return Frame{ws::Opcode::kBinary, decoded_};
+    if (auto bytes = base64_decode(*line)) {
+      decoded = *std::move(bytes);
+      return Frame{ws::Opcode::kBinary, decoded};
     }
   }
   return Frame{ws::Opcode::kText, *line};

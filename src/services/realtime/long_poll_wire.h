@@ -34,19 +34,19 @@ inline constexpr std::size_t kPostedFramesMax = 1000;
 // line that is no JSON array or object is a binary frame in base64, as phoenix.js sends an ArrayBuffer.
 class PostedFrames {
  public:
-  explicit PostedFrames(const http::Request& request);
+  explicit PostedFrames(http::Request request);
 
   // Nothing is wrong with their number and sizes; else a text that says what is. Looks at all of them.
   std::optional<std::string> fault() const;
 
   struct Frame {
     ws::Opcode opcode = ws::Opcode::kText;
-    std::string_view bytes;  // valid until the next call, and no longer than this lives
+    std::string_view bytes;  // valid as long as `decoded` stays as it is, and no longer than this lives
   };
-  // nullopt: that was all of them.
-  std::optional<Frame> next();
+  // nullopt: that was all of them. `decoded` takes what does not stand in the body as it is.
+  std::optional<Frame> next(std::string& decoded);
 
-  std::size_t bytes() const { return body_.size(); }
+  std::size_t bytes() const { return body_.capacity(); }  // of memory
 
  private:
   std::optional<std::string_view> next_line(std::size_t& at) const;
@@ -54,7 +54,6 @@ class PostedFrames {
   std::string body_;
   bool is_lines_ = false;
   std::size_t at_ = 0;
-  std::string decoded_;
 };
 
 // Answers. `messages` is a JSON array of strings.

@@ -18,7 +18,8 @@ using Frames = std::vector<std::pair<ws::Opcode, std::string>>;
 Frames frames(const http::Request& request) {
   Frames out;
   PostedFrames posted(request);
-  while (const auto frame = posted.next()) out.emplace_back(frame->opcode, frame->bytes);
+  std::string decoded;
+  while (const auto frame = posted.next(decoded)) out.emplace_back(frame->opcode, frame->bytes);
   return out;
 }
 

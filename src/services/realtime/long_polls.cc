@@ -1,6 +1,7 @@
 #include "services/realtime/long_polls.h"
 
 #include <algorithm>
+#include <list>
 #include <utility>
 
 #include "base/check.h"
@@ -11,8 +12,11 @@ namespace {
 
 // Of one answer. More goes into the next.
 constexpr std::size_t kBytesPerPoll = 256 * 1024;
-// Of what one session has posted and that waits, e.g. behind a refused join.
+// Of what one session has posted and that waits, e.g. behind a refused join. Clients post one after the other.
 constexpr std::size_t kPostedBytesMax = 8'000'000;
+constexpr std::size_t kPostsMax = 64;
+// A client polls as soon as it has its session. Who only opens them has each for a moment.
+constexpr std::chrono::milliseconds kFirstPollTimeout{5'000};
 // A client that begins anew leaves its old session behind for a while.
 constexpr std::int64_t kSessionsPerUser = 2;
 
@@ -49,8 +53,8 @@ struct LongPolls::Client {
   bool is_called = false;
   bool is_paused = false;  // by its session
   PollQueue queue;
-  Answer poll;              // the one that waits, if any
-  std::vector<Post> posts;  // in the order they came; the first may be half done
+  Answer poll;            // the one that waits, if any
+  std::list<Post> posts;  // in the order they came; the first may be half done
   std::size_t posted_bytes = 0;
   Deadline due{on_due, this};  // with a poll: to be answered; without: nobody asks any more
   std::unique_ptr<Session> session;
@@ -59,10 +63,12 @@ struct LongPolls::Client {
 // What one mail does: a fraction of a turn. A worker delivers mail until its turn is over.
 struct LongPolls::Share {
   std::size_t clients = 16;
-  std::size_t frames = 32;         // of clients
-  std::size_t bytes = 256 * 1024;  // of answers
+  std::size_t frames = 32;              // of clients, and ends of what they posted
+  std::size_t frame_bytes = 64 * 1024;  // but a whole frame at least
+  std::size_t bytes = 256 * 1024;       // of answers
 
-  bool is_used_up() const { return clients == 0 || frames == 0 || bytes == 0; }
+  bool has_frames() const { return frames > 0 && frame_bytes > 0; }
+  bool is_used_up() const { return clients == 0 || !has_frames() || bytes == 0; }
 };
 
 struct LongPolls::AttendMail final : public net::Mail {
@@ -73,7 +79,10 @@ struct LongPolls::AttendMail final : public net::Mail {
 };
 
 LongPolls::LongPolls(Shard& shard)
-    : shard_(shard), window_(shard.node().config.long_poll.window), clients_(0, TokenHash{shard.node().hash_key}) {}
+    : shard_(shard),
+      window_(shard.node().config.long_poll.window),
+      lifetime_(window_ * 3 / 2),
+      clients_(0, TokenHash{shard.node().hash_key}) {}
 
 LongPolls::~LongPolls() = default;
 
@@ -81,9 +90,11 @@ Result<void> LongPolls::open(SessionStart start, const Answer& answer) {
   Node& node = shard_.node();
   const std::int64_t tenant_max =
       kSessionsPerUser * start.tenant->record(shard_.worker().index()).limits.concurrent_users_max;
-  if (node.long_polls.load() >= node.config.long_poll.sessions_max)
+  const std::int64_t own = start.tenant->long_polls.load();
+  if (own >= tenant_max) return fail("Too many connected users");
+  // A tenant has no more than it leaves to the others.
+  if (own >= node.config.long_poll.sessions_max - node.long_polls.load())
     return fail("Too many long-poll sessions on this server");
-  if (start.tenant->long_polls.load() >= tenant_max) return fail("Too many connected users");
 
   const net::ConnectionId id = take_slot();
   auto added =
@@ -96,7 +107,7 @@ Result<void> LongPolls::open(SessionStart start, const Answer& answer) {
   shard_.counters().long_polls.add();
   start.serial = shard_.take_serial();
   client.session = std::make_unique<Session>(shard_, id, std::move(start));
-  client.due.set(shard_.worker().wheel(), shard_.worker().now() + window_ * 3 / 2);
+  client.due.set(shard_.worker().wheel(), shard_.worker().now() + std::min(lifetime_, kFirstPollTimeout));
   answer(opened_answer(client.token));
   return {};
 }
@@ -129,8 +140,7 @@ void LongPolls::post(std::string_view token, const LiveTenant* tenant, PostedFra
     return answer(refused_answer(413, 413, *fault));
   }
   const std::size_t bytes = sizeof(Post) + frames.bytes();
-  if (found->posted_bytes + bytes > kPostedBytesMax ||
-      posted_bytes_ + bytes > shard_.node().config.long_poll.posted_bytes_max) {
+  if (!has_room(*found, bytes)) {
     shard_.counters().long_poll_posts_over_limit.add();
     return answer(refused_answer(429, 429, "what was posted before is not worked off yet: wait for its answers"));
   }
@@ -138,6 +148,13 @@ void LongPolls::post(std::string_view token, const LiveTenant* tenant, PostedFra
   posted_bytes_ += bytes;
   found->posts.push_back({std::move(frames), answer});
   call(*found);
+}
+
+// What nothing waits before is taken however large.
+bool LongPolls::has_room(const Client& client, std::size_t bytes) const {
+  const auto fits = [bytes](std::size_t waiting, std::size_t max) { return waiting == 0 || waiting + bytes <= max; };
+  return client.posts.size() < kPostsMax && fits(client.posted_bytes, kPostedBytesMax) &&
+         fits(posted_bytes_, shard_.node().config.long_poll.posted_bytes_max);
 }
 
 void LongPolls::send(net::ConnectionId id, const net::FrameRef& message) {
@@ -151,9 +168,8 @@ void LongPolls::send(net::ConnectionId id, const net::FrameRef& message) {
     slow_consumer(*found);
   } else if (queue_bytes_ > config.all_queues_bytes_max) {
     relieve_queues();
-  } else if (found->poll) {
-    call(*found);
   }
+  if (found->poll) call(*found);
 }
 
 void LongPolls::slow_consumer(Client& client) {
@@ -185,7 +201,7 @@ void LongPolls::close(net::ConnectionId id) {
 }
 
 void LongPolls::cut(net::ConnectionId id) {
-  if (Client* found = client(id)) found->queue.discard();
+  if (Client* found = client(id)) shard_.counters().long_poll_frames_unfetched.add(found->queue.discard());
   close(id);
 }
 
@@ -240,7 +256,6 @@ void LongPolls::attend() {
   send_mail();
 }
 
-// What is done last may bring about the client's next request, so nothing of it may be needed afterwards.
 void LongPolls::attend(Client& client, Share& left) {
   using Phase = Client::Phase;
   client.is_called = false;
@@ -257,18 +272,20 @@ void LongPolls::attend(Client& client, Share& left) {
 void LongPolls::work(Client& client, Share& left) {
   const Clock& clock = shard_.worker().clock();
   const Time began = clock.now();
-  while (client.phase == Client::Phase::kOpen && !client.is_paused && !client.posts.empty() && left.frames > 0) {
+  while (client.phase == Client::Phase::kOpen && !client.is_paused && !client.posts.empty() && left.has_frames()) {
+    --left.frames;
     Post& post = client.posts.front();
-    if (const auto frame = post.frames.next()) {
-      --left.frames;
+    std::string decoded;
+    if (const auto frame = post.frames.next(decoded)) {
+      left.frame_bytes -= std::min(left.frame_bytes, frame->bytes.size());
       client.is_paused = client.session->on_message(frame->opcode, frame->bytes) == net::Reading::kPause;
       continue;
     }
-    const Answer answer = std::move(post.answer);
     const std::size_t bytes = sizeof(Post) + post.frames.bytes();
     client.posted_bytes -= bytes;
     posted_bytes_ -= bytes;
-    client.posts.erase(client.posts.begin());
+    const Answer answer = std::move(post.answer);
+    client.posts.pop_front();
     answer(posted_answer());
   }
   shard_.on_heard(clock.now() - began);
@@ -277,7 +294,7 @@ void LongPolls::work(Client& client, Share& left) {
 void LongPolls::end_session(Client& client) {
   client.session.reset();
   client.phase = Client::Phase::kEnded;
-  client.due.set(shard_.worker().wheel(), shard_.worker().now() + window_ * 3 / 2);
+  client.due.set(shard_.worker().wheel(), shard_.worker().now() + lifetime_);
   posted_bytes_ -= std::exchange(client.posted_bytes, 0);
   for (const Post& post : std::exchange(client.posts, {})) post.answer(gone_answer());
 }
@@ -285,7 +302,7 @@ void LongPolls::end_session(Client& client) {
 void LongPolls::hand_out(Client& client) {
   const Answer answer = std::exchange(client.poll, nullptr);
   http::Response response = messages_answer(client.token, client.queue.take(kBytesPerPoll));
-  client.due.set(shard_.worker().wheel(), shard_.worker().now() + window_ * 3 / 2);
+  client.due.set(shard_.worker().wheel(), shard_.worker().now() + lifetime_);
   if (client.is_over()) remove(client);
   answer(std::move(response));
 }
@@ -297,11 +314,12 @@ void LongPolls::on_due(Client& client) {
   }
   if (!client.queue.is_empty()) return hand_out(client);
   const Answer answer = std::exchange(client.poll, nullptr);
-  client.due.set(shard_.worker().wheel(), shard_.worker().now() + window_ * 3 / 2);
+  client.due.set(shard_.worker().wheel(), shard_.worker().now() + lifetime_);
   answer(no_messages_answer(client.token));
 }
 
 void LongPolls::remove(Client& client) {
+  shard_.counters().long_poll_frames_unfetched.add(client.queue.discard());
   Slot& slot = slots_[client.id.slot & ~kLongPollSlot];
   const std::unique_ptr<Client> removed = std::move(slot.client);
   // 0 names no session, and what waits with this name may wait for long: no name comes back soon.

@@ -31,7 +31,7 @@ class Shard;
 
 class LongPolls {  // used on its worker's thread
  public:
-  // Called once, on this worker's thread; whoever asked may be gone.
+  // Called once, on this worker's thread; whoever asked may be gone. Does not lead to another call before it returns.
   using Answer = std::function<void(http::Response)>;
 
   explicit LongPolls(Shard& shard);
@@ -77,6 +77,7 @@ class LongPolls {  // used on its worker's thread
   void work(Client& client, Share& left);
   void end_session(Client& client);
   void hand_out(Client& client);
+  bool has_room(const Client& client, std::size_t bytes) const;
   void slow_consumer(Client& client);
   void relieve_queues();
   void on_due(Client& client);
@@ -85,8 +86,9 @@ class LongPolls {  // used on its worker's thread
 
   Shard& shard_;
   const std::chrono::milliseconds window_;
-  std::size_t queue_bytes_ = 0;   // of all queues
-  std::size_t posted_bytes_ = 0;  // of all that was posted and waits
+  const std::chrono::milliseconds lifetime_;  // of a session that is not polled
+  std::size_t queue_bytes_ = 0;               // of all queues
+  std::size_t posted_bytes_ = 0;              // of all that was posted and waits
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::unordered_map<std::string_view, Client*, TokenHash> clients_;  // keys are their own tokens

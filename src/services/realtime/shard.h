@@ -59,6 +59,7 @@ struct ShardCounters {
   Counter long_polls_slow;             // sessions ended because too much waited for their next poll
   Counter long_polls_over_worker_cap;  // likewise, the largest when all of a worker were too large
   Counter long_poll_frames_dropped;    // with them
+  Counter long_poll_frames_unfetched;  // that waited for a poll which never came
   Counter join_limit_triggers;         // how often a tenant reached its join rate
   Counter tenants_over_join_rate;      // now, of those that this worker watches
   Counter event_limit_triggers;        // how often a tenant reached its event rate
