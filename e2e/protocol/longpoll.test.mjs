@@ -235,13 +235,16 @@ suite('a poll', () => {
   });
 
   test('is answered even if what it waits for is more than the worker has room for', async (t) => {
-    const full = await startServer({ env: { WORKER_SEND_QUEUE_BYTES_MAX: 5_000_000 } });
+    const full = await startServer({ env: { WORKER_SEND_QUEUE_BYTES_MAX: 5_000_000, LONG_POLL_WINDOW_MS: 60_000 } });
     t.after(() => full.stop());
-    const [hoarder, waiting] = [await open(full), await open(full)];
-    const large = (length) => JSON.stringify([null, 'r'.repeat(length), 'phoenix', 'heartbeat', {}]);
-    for (let n = 0; n < 2; n += 1) assert.deepEqual((await post(full, hoarder.token, large(2_400_000))).json, { status: 200 });
+    const [hoarder, waiting, writer] = [await open(full), await open(full), await connect(full)];
+    await post(full, waiting.token, JSON.stringify(['1', '1', 'realtime:room', 'phx_join', {}]));
+    assert.equal((await poll(full, waiting.token)).json.status, 200);
+    await writer.join('realtime:room');
+    const large = JSON.stringify([null, 'r'.repeat(2_400_000), 'phoenix', 'heartbeat', {}]);
+    for (let n = 0; n < 2; n += 1) assert.deepEqual((await post(full, hoarder.token, large)).json, { status: 200 });
     const answer = await waitingPoll(full, waiting.token);
-    await post(full, waiting.token, large(300_000));
+    writer.broadcast('realtime:room', 'large', { text: 'x'.repeat(300_000) });
     const { json } = await answer.answer();
     assert.deepEqual([json.status, json.messages.length], [200, 1]);
     answer.destroy();
