@@ -532,6 +532,8 @@ suite('what is posted', () => {
     const large = `${heartbeat('b')}${' '.repeat(4_900_000)}`;
     // One of the two is held back behind the refused join, the other finds no room.
     const waiting = post(patient, token, `${join}\n${held}`);
+    const refusedJoins = { transport: 'longpoll', result: 'error' };
+    await until(async () => (await patient.metrics()).value('phoenix_channel_joined_total', refusedJoins) === 1, 'the session to be held back');
     const answers = [1, 2].map(() => post(patient, token, large, 'application/json'));
     const { status, json } = await Promise.race(answers);
     assert.deepEqual([status, json], [429, { status: 429, error: 'what was posted before is not worked off yet: wait for its answers' }]);
