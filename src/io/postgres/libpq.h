@@ -1,0 +1,37 @@
+// libpq, which brings megabytes of libraries for LDAP and Kerberos along, is loaded when it is first needed. Only
+// files of this folder include this.
+#pragma once
+
+#include <libpq-fe.h>
+
+#include <memory>
+
+#include "io/postgres/error.h"
+
+namespace rt::postgres {
+
+// What we use of it. Each member has the name and the type of its function.
+#define RT_LIBPQ_FUNCTIONS(use)                                                                                     \
+  use(PQbackendPID) use(PQcancel) use(PQclear) use(PQcmdStatus) use(PQconnectPoll) use(PQconnectStartParams)        \
+      use(PQconsumeInput) use(PQenterPipelineMode) use(PQerrorMessage) use(PQfinish) use(PQflush) use(PQfname)      \
+          use(PQfreeCancel) use(PQgetCancel) use(PQgetResult) use(PQgetisnull) use(PQgetlength) use(PQgetvalue)     \
+              use(PQisBusy) use(PQnfields) use(PQntuples) use(PQparameterStatus) use(PQpipelineSync)                \
+                  use(PQresultErrorField) use(PQresultErrorMessage) use(PQresultStatus) use(PQsendPrepare)          \
+                      use(PQsendQueryParams) use(PQsendQueryPrepared) use(PQserverVersion) use(PQsetErrorVerbosity) \
+                          use(PQsetNoticeReceiver) use(PQsetSingleRowMode) use(PQsetnonblocking) use(PQsocket)      \
+                              use(PQsslInUse) use(PQstatus) use(PQtransactionStatus)
+
+struct Libpq {
+#define RT_MEMBER(name) decltype(&::name) name = nullptr;  // NOLINT(bugprone-macro-parentheses)
+  RT_LIBPQ_FUNCTIONS(RT_MEMBER)
+#undef RT_MEMBER
+};
+
+// From any thread; loads it at the first call. It stays until the process ends: libraries that it brings do not stand
+// being unloaded.
+Result<const Libpq*> libpq();
+
+using PgConn = std::unique_ptr<PGconn, decltype(&::PQfinish)>;
+using PgResult = std::unique_ptr<PGresult, decltype(&::PQclear)>;
+
+}  // namespace rt::postgres
