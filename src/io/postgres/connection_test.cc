@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <boost/asio/awaitable.hpp>
 
 #include "testing/postgres_loop.h"
 
@@ -269,8 +270,7 @@ TEST_CASE("a cancellation at any moment hits its own batch or nobody") {
     Reply reply;
     loop.begin(connection->run(quick), reply);
     for (int turns = 0; turns < i % 10; ++turns) {
-      loop.io.restart();
-      loop.io.run_one_for(std::chrono::microseconds(i * 20));
+      loop.turn(std::chrono::microseconds(i * 20));
     }
     loop.on_loop([&] { quick.cancellation->cancel(); });
     Reply next;

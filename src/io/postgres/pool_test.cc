@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <boost/asio/awaitable.hpp>
 #include <deque>
 
 #include "testing/manual_clock.h"
@@ -163,17 +164,31 @@ TEST_CASE("connections that are ended at any moment cost an answer at most, and 
   TestPool test(quick(2));
   PostgresCluster::shared().sql("CREATE TABLE done (i int)");
   const auto killer = test.open();
+  const auto ends_all = [&] {
+    CHECK(test.run(killer->run(
+        query("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'pool'"))));
+  };
   int number = 0;
   for (int round = 0; round < 15; ++round) {
     for (int i = 0; i < 40; ++i)
       test.begin_asking(query("INSERT INTO done SELECT $1::int FROM pg_sleep(0.001)", {std::to_string(number++)}));
     for (int turns = 0; turns < round; ++turns) {
-      test.io.restart();
-      test.io.run_one_for(milliseconds(1));
+      test.turn(milliseconds(1));
     }
-    CHECK(test.run(killer->run(
-        query("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'pool'"))));
+    ends_all();
   }
+  // And once for sure in the middle of a statement.
+  killer->begin_exclusive_use();
+  REQUIRE(test.run(killer->run({.statements = {{.sql = "SELECT pg_advisory_lock(77)"}}, .ends = Ends::kOpen})));
+  const auto is_held_up = [] { return TestPool::backends("count(*) FILTER (WHERE wait_event = 'advisory')") == "1"; };
+  // The first may go by a connection whose end is not noticed yet.
+  const Reply* last = nullptr;
+  do {
+    last = &test.begin_asking(
+        query("INSERT INTO done SELECT $1::int FROM pg_advisory_xact_lock(77)", {std::to_string(number++)}));
+    test.until([&] { return last->has_value() || is_held_up(); });
+  } while (last->has_value());
+  ends_all();
   test.until_all_answered();
   std::size_t succeeded = 0;
   std::size_t unknown = 0;
