@@ -177,6 +177,7 @@ TEST_CASE("connections that are ended at any moment cost an answer at most, and 
     }
     ends_all();
   }
+  test.until_all_answered();
   // And once for sure in the middle of a statement.
   killer->begin_exclusive_use();
   REQUIRE(test.run(killer->run({.statements = {{.sql = "SELECT pg_advisory_lock(77)"}}, .ends = Ends::kOpen})));
@@ -206,7 +207,8 @@ TEST_CASE("connections that are ended at any moment cost an answer at most, and 
   CHECK(rows <= succeeded + unknown);
   MESSAGE(succeeded << " done, " << unknown << " unknown, of " << number);
   PostgresCluster::shared().sql("DROP TABLE done");
-  CHECK(only_field(test.ask(query("SELECT 1"))) == "1");
+  // The other connection's end may not be noticed yet.
+  test.until([&] { return test.ask(query("SELECT 1")).has_value(); });
 }
 
 TEST_CASE("a lease is for one alone, and the next finds a clean session") {
