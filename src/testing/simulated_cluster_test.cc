@@ -30,8 +30,23 @@ struct Cluster : SimulatedCluster {
     }
   }
 
+  // Node 2 starts again and has some of the many messages that the state of node 1 takes.
+  void let_last_begin_to_pull() {
+    crash(2);
+    for (int i = 0; i < 100; ++i) join(1, "room", "key-" + std::to_string(i));
+    CHECK(converge_within(seconds(10)));
+    restart(2);
+    while (presence(2).counters().chunks_merged < 3) advance(milliseconds(100));
+  }
+
   Random random{7};
 };
+
+SimulatedClusterConfig small_messages() {
+  SimulatedClusterConfig config;
+  config.presence.message_bytes_max = 500;
+  return config;
+}
 
 TEST_CASE("what happens on one node is seen on all others at once") {
   Cluster cluster;
@@ -109,14 +124,8 @@ TEST_CASE("a large state reaches a node that joins in messages that the bus can 
 }
 
 TEST_CASE("a node that goes down while we pull from it is replaced by the next one") {
-  SimulatedClusterConfig config;
-  config.presence.message_bytes_max = 500;
-  Cluster cluster(config);
-  cluster.crash(2);
-  for (int i = 0; i < 100; ++i) cluster.join(1, "room", "key-" + std::to_string(i));
-  CHECK(cluster.converge_within(seconds(10)));
-  cluster.restart(2);
-  while (cluster.presence(2).counters().chunks_merged < 3) cluster.advance(milliseconds(100));
+  Cluster cluster(small_messages());
+  cluster.let_last_begin_to_pull();
   CHECK(cluster.presence(0).counters().pulls_answered > 0);
   cluster.crash(0);
   CHECK(cluster.converge_within(seconds(10)));
@@ -124,14 +133,8 @@ TEST_CASE("a node that goes down while we pull from it is replaced by the next o
 }
 
 TEST_CASE("a node that starts again while its old state is under way shows its new state only") {
-  SimulatedClusterConfig config;
-  config.presence.message_bytes_max = 500;
-  Cluster cluster(config);
-  cluster.crash(2);
-  for (int i = 0; i < 100; ++i) cluster.join(1, "room", "key-" + std::to_string(i));
-  CHECK(cluster.converge_within(seconds(10)));
-  cluster.restart(2);
-  while (cluster.presence(2).counters().chunks_merged < 3) cluster.advance(milliseconds(100));
+  Cluster cluster(small_messages());
+  cluster.let_last_begin_to_pull();
   cluster.restart(1);
   cluster.join(1, "room", "new");
   CHECK(cluster.converge_within(seconds(10)));
