@@ -28,7 +28,7 @@ void TopicTable::remove(Topic& topic) {
 
 Seat::Seat(TopicTable& table, const TopicKey& key, SocketId socket, const FrameForm& form)
     : table_(table), topic_(&table.topic_for(key)), index_(topic_->subscribers.size()) {
-  topic_->subscribers.push_back({socket, form, this});
+  topic_->subscribers.push_back({socket, form, key.privacy == Privacy::kPublic ? Rights::all() : Rights{}, this});
   ++table_.seats_;
 }
 

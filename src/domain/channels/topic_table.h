@@ -15,6 +15,7 @@
 
 #include "base/siphash.h"
 #include "model/message.h"
+#include "model/rights.h"
 #include "model/topic.h"
 #include "protocol/phoenix/message.h"
 #include "protocol/websocket/deflate.h"
@@ -40,6 +41,7 @@ struct FrameForm {
 struct Subscriber {
   SocketId socket = 0;
   FrameForm form;
+  Rights rights;
   Seat* seat = nullptr;
 };
 
@@ -93,6 +95,10 @@ class Seat {
   Seat& operator=(const Seat&) = delete;
 
   const Topic& topic() const { return *topic_; }
+  // Kept among the subscribers, where a fan-out reads them. All of them in a public topic, none in a private one until
+  // they are set.
+  const Rights& rights() const { return topic_->subscribers[index_].rights; }
+  void set_rights(const Rights& rights) { topic_->subscribers[index_].rights = rights; }
 
  private:
   TopicTable& table_;

@@ -43,6 +43,22 @@ TEST_CASE("tenants, private and public channels, and topics of different names n
   CHECK(interest.wanted.empty());
 }
 
+TEST_CASE("members of a public topic have all rights, those of a private one only what was given to each") {
+  CountedInterest interest;
+  TopicTable table({1, 2}, interest);
+  const Seat open(table, {"a", Privacy::kPublic, "realtime:x"}, 1, FrameForm{});
+  CHECK(open.rights() == Rights::all());
+  const TopicKey key{"a", Privacy::kPrivate, "realtime:x"};
+  auto first = std::make_unique<Seat>(table, key, 2, FrameForm{});
+  Seat second(table, key, 3, FrameForm{});
+  CHECK(first->rights() == Rights{});
+  second.set_rights({.broadcast_read = true, .presence_read = false});
+  CHECK(first->rights() == Rights{});
+  // The second takes the place of the first.
+  first.reset();
+  CHECK(second.rights() == Rights{.broadcast_read = true, .presence_read = false});
+}
+
 TEST_CASE("after any sequence of joins and leaves a topic has exactly its members, and interest ends with the last") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);

@@ -190,7 +190,7 @@ void Shard::deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant
   std::vector<SocketId> over_rate;
   const net::Urgency urgency = worker_.begin_fan_out(topic->subscribers.size());
   for (const channels::Subscriber& subscriber : topic->subscribers) {
-    if (subscriber.socket == but) continue;
+    if (subscriber.socket == but || subscriber.rights.broadcast_read != true) continue;
     const auto& [version, deflate] = subscriber.form;
     const bool polls = is_long_poll(subscriber.socket);
     const Form form = form_of(version, polls);
