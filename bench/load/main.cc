@@ -29,9 +29,9 @@ struct Scenario {
 };
 
 constexpr Scenario kScenarios[] = {
-    {"fanout", fan_out},    {"topics", topics},         {"connections", connections},
-    {"payloads", payloads}, {"workers", workers},       {"rest", rest},
-    {"hostile", hostile},   {"neighbours", neighbours}, {"tls", tls},
+    {"fanout", fan_out},  {"topics", topics}, {"connections", connections}, {"payloads", payloads},
+    {"workers", workers}, {"rest", rest},     {"hostile", hostile},         {"neighbours", neighbours},
+    {"tls", tls},         {"scrape", scrape},
 };
 
 struct Options {

@@ -28,5 +28,6 @@ Result<void> rest(const Bench& bench);
 Result<void> hostile(const Bench& bench);
 Result<void> neighbours(const Bench& bench);
 Result<void> tls(const Bench& bench);
+Result<void> scrape(const Bench& bench);
 
 }  // namespace rt::load

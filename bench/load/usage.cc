@@ -17,11 +17,14 @@ using std::chrono::milliseconds;
 
 std::string proc_folder(pid_t pid) { return "/proc/" + std::to_string(pid); }
 
-Result<std::uint64_t> cpu_ns(pid_t pid) {
+Result<std::uint64_t> cpu_ns(pid_t pid, std::string_view threads) {
   std::error_code gone;
   std::uint64_t sum = 0;
   for (std::filesystem::directory_iterator task(proc_folder(pid) + "/task", gone), end; !gone && task != end;
        task.increment(gone)) {
+    std::string name;
+    std::getline(std::ifstream(task->path() / "comm"), name);
+    if (!name.starts_with(threads)) continue;
     std::uint64_t ns = 0;
     std::ifstream(task->path() / "schedstat") >> ns;
     sum += ns;
@@ -50,12 +53,13 @@ struct Settling {
   std::uint64_t tolerance;
 };
 
-Result<std::uint64_t> settle(Result<std::uint64_t> (*read)(pid_t), pid_t pid, const Settling& rule) {
-  auto value = read(pid);
+template <class Read>
+Result<std::uint64_t> settle(Read read, const Settling& rule) {
+  Result<std::uint64_t> value = read();
   for (int equal = 1, readings = 1; value && equal < rule.equal_readings && readings < rule.readings_max; ++readings) {
     std::this_thread::sleep_for(rule.interval);
     if (const auto go_on = not_interrupted(); !go_on) return fail(go_on.error().message);
-    const auto next = read(pid);
+    const Result<std::uint64_t> next = read();
     if (!next) return next;
     const auto change = static_cast<std::int64_t>(*next - *value);
     equal = static_cast<std::uint64_t>(std::abs(change)) <= rule.tolerance ? equal + 1 : 1;
@@ -66,12 +70,13 @@ Result<std::uint64_t> settle(Result<std::uint64_t> (*read)(pid_t), pid_t pid, co
 
 }  // namespace
 
-Result<std::uint64_t> settled_cpu_ns(pid_t pid) {
-  return settle(cpu_ns, pid, {.interval = milliseconds(2), .equal_readings = 2, .readings_max = 100, .tolerance = 0});
+Result<std::uint64_t> settled_cpu_ns(pid_t pid, std::string_view threads) {
+  return settle([&] { return cpu_ns(pid, threads); },
+                {.interval = milliseconds(2), .equal_readings = 2, .readings_max = 100, .tolerance = 0});
 }
 
 Result<std::uint64_t> settled_rss_bytes(pid_t pid) {
-  return settle(rss_bytes, pid,
+  return settle([&] { return rss_bytes(pid); },
                 {.interval = milliseconds(100), .equal_readings = 4, .readings_max = 100, .tolerance = 32 * 1024});
 }
 
