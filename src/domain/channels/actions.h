@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "model/message.h"
+#include "model/rights_question.h"
 #include "model/token.h"
 #include "protocol/websocket/frame.h"
 
@@ -48,7 +49,15 @@ struct Count {
   Dropped what = Dropped::kMalformedFrame;
 };
 
-using Action = std::variant<SendFrame, Publish, CloseSocket, CutSocket, LogLine, Count>;
+// To the tenant's database. The answer goes to ChannelSet::on_rights() with this topic and ticket. The headers are for
+// the service to fill in: it knows those of the connection.
+struct AskRights {
+  std::string topic;
+  std::uint64_t ticket = 0;
+  RightsQuestion question;
+};
+
+using Action = std::variant<SendFrame, Publish, CloseSocket, CutSocket, LogLine, Count, AskRights>;
 using Actions = std::vector<Action>;
 
 }  // namespace rt::channels

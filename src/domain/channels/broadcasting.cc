@@ -34,6 +34,7 @@ void fill(Message& message, const phoenix::UserPayload& payload) {
 void ChannelSet::broadcast(Channel& channel, const Message& message, Actions& out) {
   const auto* json = std::get_if<phoenix::JsonPayload>(&message.payload);
   if (json != nullptr && json->type != json::Type::kObject) return;  // no receiver could make anything of it
+  if (channel.seat.rights().broadcast_write != true) return;         // clients are not told
 
   host_.count_event();
   const std::uint64_t size = std::visit([](const auto& payload) { return size_of(payload); }, message.payload);

@@ -27,6 +27,7 @@ struct Channel {
   std::string join_ref;           // the same, or the join's ref where that was null; replies and pushes carry it
   bool ack = false;
   bool self = false;
+  bool presence_enabled = false;
   TokenRef token;
   std::size_t counted_bytes = 0;             // of bytes(), in the sum of its socket
   Time confirm_at{};                         // when the token is looked at again

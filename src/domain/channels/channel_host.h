@@ -21,6 +21,7 @@ struct ChannelRules {
   std::chrono::milliseconds error_backoff{5'000};  // how long a refused join waits for its answer
   std::chrono::milliseconds token_confirm_interval{300'000};
   std::chrono::milliseconds replication_ready_timeout{60'000};
+  std::chrono::milliseconds rights_timeout{30'000};  // who answers has shorter ones of his own
 };
 
 class ChannelHost {

@@ -1,6 +1,7 @@
 #include "domain/channels/channel_set.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -21,11 +22,25 @@ Channel::Channel(ChannelSet& owner, TopicTable& topics, const TopicKey& key, Soc
           this),
       seat(topics, key, socket, form) {}
 
-Refusal::Refusal(ChannelSet& owner, std::string name)
+HeldTopic::HeldTopic(ChannelSet& owner, std::string name, Why reason)
     : set(owner),
       topic(std::move(name)),
-      due([](void* refusal) { static_cast<Refusal*>(refusal)->set.on_refusal_due(*static_cast<Refusal*>(refusal)); },
-          this) {}
+      why(std::move(reason)),
+      due([](void* held) { static_cast<HeldTopic*>(held)->set.on_held_due(*static_cast<HeldTopic*>(held)); }, this) {}
+
+std::size_t HeldTopic::bytes() const {
+  std::size_t bytes = sizeof(HeldTopic) + topic.size();
+  if (const auto* refusal = std::get_if<Refusal>(&why))
+    bytes += refusal->reply.size() + refusal->close_of_replaced.size();
+  if (const auto* join = std::get_if<PendingJoin>(&why))
+    bytes += join->frame.bytes.size() + join->token->text.size() + join->close_of_replaced.size();
+  return bytes;
+}
+
+bool HeldTopic::holds_slot() const {
+  if (const auto* refusal = std::get_if<Refusal>(&why)) return refusal->holds_slot;
+  return std::holds_alternative<PendingJoin>(why);
+}
 
 ChannelSet::ChannelSet(ChannelHost& host, SocketId socket, const FrameForm& form, TokenRef connection_token)
     : host_(host),
@@ -33,7 +48,7 @@ ChannelSet::ChannelSet(ChannelHost& host, SocketId socket, const FrameForm& form
       form_(form),
       connection_token_(std::move(connection_token)),
       channels_(0, TopicHash{host.topics().hash_key()}),
-      refusals_(0, TopicHash{host.topics().hash_key()}) {}
+      held_(0, TopicHash{host.topics().hash_key()}) {}
 
 ChannelSet::~ChannelSet() = default;
 
@@ -54,8 +69,8 @@ void ChannelSet::handle(ws::Opcode opcode, std::string_view frame, Actions& out)
 
 void ChannelSet::route(const Message& message, Actions& out) {
   if (!message.topic) return on_unjoined(message, out);
-  if (const auto refused = refusals_.find(*message.topic); refused != refusals_.end()) {
-    return defer(*refused->second, opcode_, frame_);
+  if (const auto held = held_.find(*message.topic); held != held_.end()) {
+    return defer(*held->second, opcode_, frame_);
   }
   if (message.event == "phx_join") return join(message, out);
   if (Channel* channel = find(*message.topic)) return on_joined(*channel, message, out);
@@ -71,6 +86,7 @@ void ChannelSet::on_unjoined(const Message& message, Actions& out) {
 
 // Whatever the message's join_ref is: clients send tokens and broadcasts without one.
 void ChannelSet::on_joined(Channel& channel, const Message& message, Actions& out) {
+  if (const auto needed = rights_needed(channel, message)) return ask(channel, *needed, PendingRights::For::kPush, out);
   host_.note_message();
   if (message.event == "broadcast") return broadcast(channel, message, out);
   if (message.event == "presence") return presence(channel, message, out);
@@ -128,7 +144,10 @@ void ChannelSet::end(Channel& channel, std::string_view reason, Actions& out) {
                               ",\"channel\":" + json::quoted(channel.sub_topic()) + "}";
   send({.join_ref = channel.join_ref, .topic = channel.topic(), .event = "system", .payload = payload}, out);
   out.push_back(SendFrame{close_frame_of(channel)});
+  const std::string topic = channel.topic();
   remove(channel);
+  // What waits for its rights need not wait any longer.
+  if (const auto held = held_.find(topic); held != held_.end()) work_off(*take(*held->second), out);
 }
 
 void ChannelSet::disconnect(Actions& out) {
@@ -139,6 +158,8 @@ void ChannelSet::disconnect(Actions& out) {
          out);
   }
   while (!channels_.empty()) remove(*channels_.begin()->second);
+  held_.clear();
+  waiting_bytes_ = waiting_slots_ = 0;
   out.push_back(CloseSocket{ws::CloseCode::kServiceRestart});
 }
 
@@ -172,34 +193,59 @@ void ChannelSet::on_channel_due(Channel& channel) {
   host_.perform(out);
 }
 
-void ChannelSet::defer(Refusal& refusal, ws::Opcode opcode, std::string_view frame) {
-  waiting_bytes_ += sizeof(WaitingFrame) + frame.size();
-  refusal.waiting.push_back({opcode, std::string(frame)});
+HeldTopic& ChannelSet::hold(std::unique_ptr<HeldTopic> held, Duration how_long) {
+  HeldTopic& out = *held;
+  waiting_bytes_ += out.bytes();
+  if (out.holds_slot()) ++waiting_slots_;
+  out.due.set(host_.wheel(), host_.now() + how_long);
+  held_.emplace(std::string_view(out.topic), std::move(held));
+  return out;
 }
 
-void ChannelSet::on_refusal_due(Refusal& refusal) {
-  const auto found = refusals_.find(std::string_view(refusal.topic));
-  RT_CHECK(found != refusals_.end());
-  std::unique_ptr<Refusal> due = std::move(found->second);
-  refusals_.erase(found);
+std::unique_ptr<HeldTopic> ChannelSet::take(HeldTopic& held) {
+  const auto found = held_.find(std::string_view(held.topic));
+  RT_CHECK(found != held_.end() && found->second.get() == &held);
+  std::unique_ptr<HeldTopic> out = std::move(found->second);
+  held_.erase(found);
+  waiting_bytes_ -= out->bytes();
+  if (out->holds_slot()) --waiting_slots_;
+  return out;
+}
+
+void ChannelSet::defer(HeldTopic& held, ws::Opcode opcode, std::string_view frame) {
+  waiting_bytes_ += sizeof(WaitingFrame) + frame.size();
+  held.waiting.push_back({opcode, std::string(frame)});
+}
+
+void ChannelSet::on_held_due(HeldTopic& held) {
   Actions out;
-  answer(std::move(due), out);
+  if (std::holds_alternative<Refusal>(held.why)) {
+    const auto due = take(held);
+    answer(std::get<Refusal>(due->why), out);
+    work_off(*due, out);
+  } else {
+    on_rights(std::string(held.topic), held.ticket,
+              tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, "the database gave no answer in time"}),
+              out);
+  }
   host_.perform(out);
 }
 
-void ChannelSet::answer(std::unique_ptr<Refusal> refusal, Actions& out) {
-  waiting_bytes_ -= refusal->bytes();
-  out.push_back(SendFrame{std::move(refusal->reply)});
-  if (!refusal->close_of_replaced.empty()) out.push_back(SendFrame{std::move(refusal->close_of_replaced)});
-  if (refusal->closes_socket) out.push_back(CloseSocket{ws::CloseCode::kGoingAway});
-  // What the client said meanwhile, until it is refused again.
-  while (!refusal->waiting.empty()) {
-    if (const auto again = refusals_.find(std::string_view(refusal->topic)); again != refusals_.end()) {
-      again->second->waiting = std::move(refusal->waiting);
+void ChannelSet::answer(Refusal& refusal, Actions& out) {
+  out.push_back(SendFrame{std::move(refusal.reply)});
+  if (!refusal.close_of_replaced.empty()) out.push_back(SendFrame{std::move(refusal.close_of_replaced)});
+  if (refusal.closes_socket) out.push_back(CloseSocket{ws::CloseCode::kGoingAway});
+}
+
+// What the client said meanwhile, until the topic is held again.
+void ChannelSet::work_off(HeldTopic& held, Actions& out) {
+  while (!held.waiting.empty()) {
+    if (const auto again = held_.find(std::string_view(held.topic)); again != held_.end()) {
+      std::ranges::move(held.waiting, std::back_inserter(again->second->waiting));
       return;
     }
-    const WaitingFrame next = std::move(refusal->waiting.front());
-    refusal->waiting.pop_front();
+    const WaitingFrame next = std::move(held.waiting.front());
+    held.waiting.pop_front();
     waiting_bytes_ -= sizeof(WaitingFrame) + next.bytes.size();
     handle(next.opcode, next.bytes, out);
   }
@@ -208,12 +254,20 @@ void ChannelSet::answer(std::unique_ptr<Refusal> refusal, Actions& out) {
 void ChannelSet::answer_refusals(Actions& out) {
   // What waits behind a refusal may be a join that is refused in its turn, so this goes on until nothing waits; each
   // round works off at least one frame of each topic.
-  while (!refusals_.empty()) {
-    std::vector<std::unique_ptr<Refusal>> waiting;
-    for (auto& [topic, refusal] : refusals_) waiting.push_back(std::move(refusal));
-    refusals_.clear();
-    std::ranges::sort(waiting, {}, [](const auto& refusal) { return refusal->due.at(); });
-    for (auto& refusal : waiting) answer(std::move(refusal), out);
+  while (!held_.empty()) {
+    std::vector<HeldTopic*> all;
+    for (auto& [topic, held] : held_) all.push_back(held.get());
+    std::ranges::sort(all, {}, [](const HeldTopic* held) { return held->due.at(); });
+    std::vector<std::unique_ptr<HeldTopic>> waiting;
+    for (HeldTopic* held : all) waiting.push_back(take(*held));
+    for (auto& held : waiting) {
+      if (auto* refusal = std::get_if<Refusal>(&held->why)) {
+        answer(*refusal, out);
+        work_off(*held, out);
+      } else {
+        for (const WaitingFrame& frame : held->waiting) waiting_bytes_ -= sizeof(WaitingFrame) + frame.bytes.size();
+      }
+    }
   }
 }
 

@@ -1,7 +1,8 @@
 // The channels of one socket: what each frame of the client leads to.
 //
 // protocol.md 3 to 5 and 8 in code: which event does what on which topic, what is answered with which ref, in which
-// order. No I/O and no clock; answers, messages and log lines are returned as actions. It lives on its worker's thread.
+// order. No I/O and no clock; answers, messages, log lines and questions to the tenant's database are returned as
+// actions. It lives on its worker's thread.
 #pragma once
 
 #include <memory>
@@ -12,14 +13,15 @@
 #include "domain/channels/actions.h"
 #include "domain/channels/channel.h"
 #include "domain/channels/channel_host.h"
+#include "domain/channels/held_topic.h"
 #include "domain/channels/join_request.h"
-#include "domain/channels/refusal.h"
 #include "protocol/phoenix/encoder.h"
 #include "protocol/phoenix/message.h"
 
 namespace rt::channels {
 
-// What waits for back-offs on one socket. Above it the socket is not read until some of it has been answered.
+// What waits for back-offs and for the database on one socket. Above it the socket is not read until some of it has
+// been answered.
 inline constexpr std::size_t kWaitingBytesMax = 256 * 1024;
 // No socket may have more, whatever the tenant's limit.
 inline constexpr std::size_t kChannelsPerSocketMax = 99'999;
@@ -35,7 +37,11 @@ class ChannelSet {
   // One frame of the client. Adds to `out`.
   void handle(ws::Opcode opcode, std::string_view frame, Actions& out);
 
-  // Answers every refused join that still waits: the socket is about to be closed by us.
+  // What the database said. The question may be nobody's any more.
+  void on_rights(std::string_view topic, std::uint64_t ticket, const RightsAnswer& answer, Actions& out);
+
+  // Answers every refused join that still waits: the socket is about to be closed by us. What waits for the database is
+  // given up.
   void answer_refusals(Actions& out);
 
   const FrameForm& form() const { return form_; }
@@ -43,7 +49,7 @@ class ChannelSet {
   bool wants_pause() const { return waiting_bytes_ > kWaitingBytesMax; }
   std::size_t channels() const { return channels_.size(); }
   // Joined, joining, or waiting for the answer to a join.
-  bool is_empty() const { return channels_.empty() && refusals_.empty(); }
+  bool is_empty() const { return channels_.empty() && held_.empty(); }
   bool has_tried_to_join() const { return has_tried_to_join_; }
 
   // Ends a channel, if there is one of this topic: the client is told why and that it is closed.
@@ -54,12 +60,13 @@ class ChannelSet {
 
   // Called by deadlines.
   void on_channel_due(Channel& channel);
-  void on_refusal_due(Refusal& refusal);
+  void on_held_due(HeldTopic& held);
 
  private:
   struct JoinFault {
-    std::string_view code;  // for the log
-    std::string reason;     // for the client
+    std::string_view code;      // for the log
+    std::string reason;         // for the client
+    std::string log_text = {};  // empty: the reason
     bool holds_slot = false;
     LogLevel level = LogLevel::kError;
     bool is_logged = true;
@@ -80,17 +87,38 @@ class ChannelSet {
   void end(Channel& channel, std::string_view reason, Actions& out);
   void remove(Channel& channel);
   Channel* find(std::string_view topic);
-  void defer(Refusal& refusal, ws::Opcode opcode, std::string_view frame);
-  void answer(std::unique_ptr<Refusal> refusal, Actions& out);
+  // What is said on a held topic waits.
+  HeldTopic& hold(std::unique_ptr<HeldTopic> held, Duration how_long);
+  std::unique_ptr<HeldTopic> take(HeldTopic& held);
+  void defer(HeldTopic& held, ws::Opcode opcode, std::string_view frame);
+  void answer(Refusal& refusal, Actions& out);
+  void work_off(HeldTopic& held, Actions& out);  // one that was taken
 
   // joining.cc
   void join(const Message& message, Actions& out);
-  Result<std::unique_ptr<Channel>, JoinFault> try_join(const Message& message, std::string_view topic,
-                                                       std::string& echo, Actions& out);
+  struct Admitted {
+    JoinRequest request;
+    TokenRef token;
+  };
+  Result<Admitted, JoinFault> admit(const Message& message, Actions& out);
+  Result<std::unique_ptr<Channel>, JoinFault> make_channel(const Message& message, const JoinRequest& request,
+                                                           const TokenRef& token, const Rights& rights);
+  // The rest of a join, once the rights of its channel are known.
+  void complete_join(const Message& message, const JoinRequest& request, const TokenRef& token, const Rights& rights,
+                     std::string close_of_replaced, Actions& out);
   Result<TokenRef, JoinFault> channel_token(const JoinRequest& request);
   void refuse_join(const Message& message, const JoinFault& fault, std::string close_of_replaced, Actions& out);
   std::string close_frame_of(const Channel& channel) const;
-  std::size_t held_slots() const;
+  std::size_t held_slots() const { return channels_.size() + waiting_slots_; }
+
+  // permissions.cc
+  void ask_to_join(const Message& message, const Admitted& admitted, std::string close_of_replaced, Actions& out);
+  void ask(Channel& channel, const AskedRights& asked, PendingRights::For what, Actions& out);
+  // What a push needs and the channel does not know yet; nullopt: nothing.
+  static std::optional<AskedRights> rights_needed(const Channel& channel, const Message& message);
+  void on_join_rights(PendingJoin& join, const AskedRights& asked, const RightsAnswer& answer, Actions& out);
+  void on_push_rights(HeldTopic& held, Channel& channel, const RightsAnswer& answer, Actions& out);
+  void on_token_rights(Channel& channel, const AskedRights& asked, const RightsAnswer& answer, Actions& out);
 
   // broadcasting.cc
   void broadcast(Channel& channel, const Message& message, Actions& out);
@@ -108,14 +136,16 @@ class ChannelSet {
   ws::Opcode opcode_ = ws::Opcode::kText;
   bool has_tried_to_join_ = false;
   std::size_t waiting_bytes_ = 0;
+  std::size_t waiting_slots_ = 0;  // held topics that count as channels
   std::size_t channel_bytes_ = 0;  // of all channels, their counted_bytes
+  std::uint64_t last_ticket_ = 0;
 
   struct TopicHash {
     HashKey key;
     std::size_t operator()(std::string_view topic) const { return siphash(key, topic); }
   };
   std::unordered_map<std::string_view, std::unique_ptr<Channel>, TopicHash> channels_;  // keys are their topics' names
-  std::unordered_map<std::string_view, std::unique_ptr<Refusal>, TopicHash> refusals_;
+  std::unordered_map<std::string_view, std::unique_ptr<HeldTopic>, TopicHash> held_;    // likewise
 };
 
 }  // namespace rt::channels

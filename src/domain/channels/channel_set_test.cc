@@ -62,6 +62,8 @@ struct Socket : ChannelHost {
         frames.push_back("publish " + published->message.payload +
                          (published->echo == Echo::kIncludeSender ? " to self too" : ""));
       }
+      if (auto* asked = std::get_if<AskRights>(&action)) questions.push_back(std::move(*asked));
+      if (const auto* line = std::get_if<LogLine>(&action)) logged.emplace_back(line->code);
     }
   }
 
@@ -72,6 +74,19 @@ struct Socket : ChannelHost {
   static std::string payload_of(std::string_view frame) {
     const auto length = static_cast<unsigned char>(frame[1]);
     return std::string(frame.substr(length == 127 ? 10 : length == 126 ? 4 : 2));
+  }
+  // The database answers the oldest question; what that led to.
+  std::vector<std::string> decide(const RightsAnswer& answer) {
+    if (questions.empty()) return {"nothing was asked"};
+    const AskRights asked = std::move(questions.front());
+    questions.erase(questions.begin());
+    return decide(asked, answer);
+  }
+  std::vector<std::string> decide(const AskRights& asked, const RightsAnswer& answer) {
+    Actions actions;
+    set.on_rights(asked.topic, asked.ticket, answer, actions);
+    perform(actions);
+    return std::exchange(frames, {});
   }
   // What the frames led to since the last call.
   std::vector<std::string> say(std::string_view text, ws::Opcode opcode = ws::Opcode::kText) {
@@ -104,6 +119,8 @@ struct Socket : ChannelHost {
   int counted_events = 0;
   int counted_messages = 0;
   std::vector<std::string> frames;
+  std::vector<AskRights> questions;
+  std::vector<std::string> logged;  // codes
   ChannelSet set{*this, 7, {version, {}}, token("good", 3600)};
 };
 
@@ -209,8 +226,6 @@ TEST_CASE("the first failing check of a join names the reason") {
         "InvalidJWTToken: Token expiration time is invalid");
   CHECK(reason(s, R"(["1","1","realtime:a","phx_join",{"access_token":"forged"}])") ==
         "JwtSignatureError: Failed to validate JWT signature");
-  CHECK(reason(s, R"(["1","1","realtime:a","phx_join",{"config":{"private":true}}])") ==
-        "UnableToConnectToProject: Realtime was unable to connect to the project database");
   CHECK(reason(s, R"(["1","1","realtime:a","phx_join",{"config":{"broadcast":{"replay":null}}}])") ==
         "UnableToReplayMessages: Replay is not allowed for public channels");
   s.record.private_only = true;
@@ -366,6 +381,334 @@ TEST_CASE("a channel that waits for a replication that never comes is closed whe
   socket.say(R"(["1","1","realtime:a","phx_join",{"config":{"broadcast":{"replication_ready":true}}}])");
   CHECK(socket.wait(59s).empty());
   CHECK(socket.wait(2s) == Frames{system_error("Replication connection was not established in time"), kClosed});
+}
+
+// --- Private channels
+
+const std::string kPrivateJoin =
+    R"(["1","1","realtime:a","phx_join",{"config":{"private":true,"broadcast":{"ack":true}}}])";
+const Rights kReader{.broadcast_read = true};
+constexpr RightsFaultKind kDown = RightsFaultKind::kUnavailable;
+
+tl::unexpected<RightsFault> fault(RightsFaultKind kind, std::string text = {}) {
+  return tl::make_unexpected(RightsFault{kind, std::move(text)});
+}
+std::string refused(const std::string& reason, const std::string& ref = "1") {
+  return "[\"" + ref + "\",\"" + ref + R"(","realtime:a","phx_reply",{"status":"error","response":{"reason":")" +
+         reason + R"("}}])";
+}
+const std::string kNoRead = "You do not have permissions to read from this Channel topic: a";
+
+TEST_CASE(
+    "a private join waits for its rights, and takes its seat among the private ones only when it has one to read") {
+  Socket socket;
+  CHECK(socket.say(kPrivateJoin).empty());
+  REQUIRE(socket.questions.size() == 1);
+  CHECK(socket.questions[0].question.topic == "a");
+  CHECK(socket.questions[0].question.claims.role == "authenticated");
+  CHECK(socket.questions[0].question.asked == AskedRights{.broadcast_read = true});
+  CHECK(socket.table.seats() == 0);
+  CHECK(socket.decide(kReader) == Frames{kJoined});
+  const TopicKey key{"acme", Privacy::kPrivate, "realtime:a"};
+  const Topic* topic = socket.table.find(key, hash_of(socket.table.hash_key(), key));
+  REQUIRE(topic != nullptr);
+  CHECK(topic->subscribers[0].rights == kReader);
+  CHECK(socket.counted);
+  CHECK(socket.wait(5min).empty());
+}
+
+TEST_CASE("rights that were not asked for are not taken from an answer") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  CHECK(socket.decide(Rights::all()) == Frames{kJoined});
+  socket.say(R"(["1","2","realtime:a","broadcast",{}])");
+  CHECK(socket.questions.size() == 1);
+}
+
+TEST_CASE("presence is asked for where the client or the tenant has it, and may be the only right to read") {
+  Socket socket;
+  socket.say(R"(["1","1","realtime:a","phx_join",{"config":{"private":true,"presence":{"enabled":true}}}])");
+  CHECK(socket.questions[0].question.asked == AskedRights{.broadcast_read = true, .presence_read = true});
+  CHECK(socket.decide(Rights{.broadcast_read = false, .presence_read = true}) == Frames{kJoined});
+  socket.record.presence_enabled = true;
+  socket.say(R"(["2","2","realtime:b","phx_join",{"config":{"private":true}}])");
+  CHECK(socket.questions[0].question.asked.presence_read);
+}
+
+TEST_CASE("a join without a right to read is refused after the back-off, and holds a channel of its socket meanwhile") {
+  Socket socket;
+  socket.record.limits.channels_per_client_max = 1;
+  socket.say(kPrivateJoin);
+  // It counts while it is asked about, and while it is refused.
+  socket.say(R"(["2","2","realtime:b","phx_join",{"config":{}}])");
+  CHECK(socket.decide(Rights{.broadcast_read = false}).empty());
+  const Frames late = socket.wait(6s);
+  REQUIRE(late.size() == 2);
+  CHECK(late[0].find("ChannelRateLimitReached") != std::string::npos);
+  CHECK(late[1] == refused("Unauthorized: " + kNoRead));
+  CHECK(socket.joins_refused == 2);
+  CHECK(socket.set.is_empty());
+  CHECK(socket.say(R"(["3","3","realtime:b","phx_join",{"config":{}}])").size() == 1);
+}
+
+TEST_CASE("each way in which the database gives no answer has its own text and line in the log") {
+  struct Case {
+    RightsFaultKind kind;
+    std::string join;
+    std::string close;
+    std::string code;
+  };
+  const std::string no_database = "Realtime was unable to connect to the project database";
+  const Case cases[] = {
+      {RightsFaultKind::kPolicy, "Unauthorized: " + kNoRead, kNoRead, "RlsPolicyError"},
+      {RightsFaultKind::kCancelled, "QueryCanceled: why", "Query was cancelled, please try again", "QueryCanceled"},
+      {RightsFaultKind::kMissingPartition,
+       "MissingPartition: Realtime was unable to find the expected messages partition", no_database,
+       "MissingPartition"},
+      {RightsFaultKind::kPoolExhausted, "IncreaseConnectionPool: Please increase your connection pool size",
+       ":increase_connection_pool", "IncreaseConnectionPool"},
+      {RightsFaultKind::kUnavailable, "UnableToConnectToProject: " + no_database, no_database,
+       "UnableToConnectToProject"},
+      {RightsFaultKind::kNoSlots,
+       "DatabaseLackOfConnections: Database can't accept more connections, Realtime won't connect",
+       ":tenant_db_too_many_connections", "DatabaseLackOfConnections"},
+      {RightsFaultKind::kInitializing, "InitializingProjectConnection: Connecting to the project database",
+       ":initializing", "InitializingProjectConnection"},
+      {RightsFaultKind::kTooManyAttempts,
+       "DatabaseConnectionRateLimitReached: Too many database connections attempts per second",
+       ":connect_rate_limit_reached", "DatabaseConnectionRateLimitReached"},
+      {RightsFaultKind::kSuspended, "RealtimeDisabledForTenant: Realtime disabled for this tenant", ":tenant_suspended",
+       "RealtimeDisabledForTenant"},
+      {RightsFaultKind::kOther, no_database, no_database, "UnableToSetPolicies"}};
+  for (const Case& one : cases) {
+    CAPTURE(one.code);
+    Socket joining;
+    joining.say(kPrivateJoin);
+    CHECK(joining.decide(fault(one.kind, "why")).empty());
+    CHECK(joining.logged == Frames{one.code});
+    CHECK(joining.wait(6s) == Frames{refused(one.join)});
+
+    Socket refreshing;
+    refreshing.say(kPrivateJoin);
+    refreshing.decide(kReader);
+    CHECK(refreshing.say(R"([null,"2","realtime:a","access_token",{"access_token":"short"}])").empty());
+    CHECK(refreshing.decide(fault(one.kind, "why")) == Frames{system_error(one.close), kClosed});
+    CHECK(refreshing.table.seats() == 0);
+  }
+}
+
+TEST_CASE("a database that never answers is given up, and a late answer is nobody's") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  const AskRights asked = socket.questions.front();
+  CHECK(socket.wait(29s).empty());
+  CHECK(socket.wait(7s) ==
+        Frames{refused("UnableToConnectToProject: Realtime was unable to connect to the project database")});
+  CHECK(socket.decide(asked, kReader).empty());
+  CHECK(socket.table.seats() == 0);
+  // The next join of that topic has a question of its own.
+  socket.say(R"(["2","2","realtime:a","phx_join",{"config":{"private":true}}])");
+  CHECK(socket.decide(asked, kReader).empty());
+  CHECK(socket.table.seats() == 0);
+}
+
+TEST_CASE("what a client says while it joins is worked off in order, a leave and another join included") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  CHECK(socket.say(R"(["1","2","realtime:a","whatever",{}])").empty());
+  CHECK(socket.say(R"(["1","3","realtime:a","phx_leave",{}])").empty());
+  CHECK(socket.say(R"(["4","4","realtime:a","phx_join",{"config":{"private":true}}])").empty());
+  CHECK(socket.say(R"(["4","5","realtime:a","phx_leave",{}])").empty());
+  CHECK(socket.say(R"([null,"9","phoenix","heartbeat",{}])").size() == 1);
+  CHECK(socket.decide(kReader) ==
+        Frames{kJoined, R"(["1","3","realtime:a","phx_reply",{"status":"ok","response":{}}])", kClosed});
+  CHECK(socket.counted_events == 1);
+  CHECK(socket.decide(kReader) ==
+        Frames{R"(["4","4","realtime:a","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}])",
+               R"(["4","5","realtime:a","phx_reply",{"status":"ok","response":{}}])",
+               R"(["4","4","realtime:a","phx_close",{}])"});
+  CHECK(socket.set.is_empty());
+  CHECK(!socket.set.wants_pause());
+}
+
+TEST_CASE("a private join replaces a public channel at once, and is told of it with its own answer") {
+  Socket socket;
+  socket.say(kJoin);
+  CHECK(socket.say(R"(["2","2","realtime:a","phx_join",{"config":{"private":true}}])").empty());
+  CHECK(socket.table.seats() == 0);
+  CHECK(socket.decide(kReader) ==
+        Frames{R"(["2","2","realtime:a","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}])", kClosed});
+}
+
+TEST_CASE("what waits behind questions is bounded as what waits behind refusals, and nothing of it is lost") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  int said = 0;
+  while (!socket.set.wants_pause()) {
+    REQUIRE(said++ < 100'000);
+    socket.say(R"(["1",")" + std::to_string(said) + R"(","realtime:a","broadcast",{"x":1}])");
+  }
+  CHECK(socket.decide(kReader) == Frames{kJoined});
+  const Frames all = socket.decide(Rights{.broadcast_write = true, .presence_write = false});
+  CHECK(all.size() == 2 * static_cast<std::size_t>(said));
+  CHECK(!socket.set.wants_pause());
+}
+
+TEST_CASE("a socket has no more users than there is room for, also when many ask at the same time") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  socket.has_room = false;
+  CHECK(socket.decide(kReader).empty());
+  CHECK(socket.wait(6s) == Frames{refused("ConnectionRateLimitReached: Too many connected users")});
+}
+
+TEST_CASE("the right to send is asked for at the first broadcast and kept until there is a new token") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  socket.decide(kReader);
+  CHECK(socket.say(R"(["1","2","realtime:a","broadcast",{"n":1}])").empty());
+  CHECK(socket.say(R"(["1","3","realtime:a","broadcast",{"n":2}])").empty());
+  REQUIRE(socket.questions.size() == 1);
+  CHECK(socket.questions[0].question.asked == AskedRights{.broadcast_write = true, .presence_write = true});
+  CHECK(socket.decide(Rights{.broadcast_write = true, .presence_write = false}) ==
+        Frames{R"(publish {"n":1})", R"(["1","2","realtime:a","phx_reply",{"status":"ok","response":{}}])",
+               R"(publish {"n":2})", R"(["1","3","realtime:a","phx_reply",{"status":"ok","response":{}}])"});
+  CHECK(socket.say(R"(["1","4","realtime:a","broadcast",{"n":3}])").size() == 2);
+  CHECK(socket.counted_events == 3);
+
+  socket.say(R"([null,"5","realtime:a","access_token",{"access_token":"short"}])");
+  CHECK(socket.decide(kReader).empty());
+  CHECK(socket.say(R"(["1","6","realtime:a","broadcast",{"n":4}])").empty());
+  CHECK(socket.decide(Rights{.broadcast_write = false, .presence_write = true}).empty());
+  CHECK(socket.say(R"(["1","7","realtime:a","broadcast",{"n":5}])").empty());
+  CHECK(socket.questions.empty());
+  CHECK(socket.counted_events == 3);
+  CHECK(socket.set.channels() == 1);
+}
+
+TEST_CASE("a broadcast whose right cannot be known is dropped with those behind it, and the next one asks again") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  socket.decide(kReader);
+  socket.logged.clear();
+  socket.say(R"(["1","2","realtime:a","broadcast",{"n":1}])");
+  socket.say(R"(["1","3","realtime:a","broadcast",{"n":2}])");
+  socket.say(R"(["1","4","realtime:a","whatever",{}])");
+  socket.say(R"(["1","5","realtime:a","broadcast",{"n":3}])");
+  CHECK(socket.decide(fault(kDown)).empty());
+  CHECK(socket.logged == Frames{"UnableToHandleBroadcast", "UnknownEvent"});
+  CHECK(socket.decide(Rights{.broadcast_write = true, .presence_write = true}).size() == 2);
+  CHECK(!socket.set.wants_pause());
+}
+
+TEST_CASE("a new token is asked about; until the answer the old rights to read hold, and what is said waits") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  socket.decide(kReader);
+  CHECK(socket.say(R"([null,"2","realtime:a","access_token",{"access_token":"short"}])").empty());
+  CHECK(socket.questions[0].question.asked == AskedRights{.broadcast_read = true});
+  const TopicKey key{"acme", Privacy::kPrivate, "realtime:a"};
+  const auto rights = [&] {
+    return socket.table.find(key, hash_of(socket.table.hash_key(), key))->subscribers[0].rights;
+  };
+  CHECK(rights() == kReader);
+  CHECK(socket.say(R"(["1","3","realtime:a","phx_leave",{}])").empty());
+  CHECK(socket.decide(kReader) ==
+        Frames{R"(["1","3","realtime:a","phx_reply",{"status":"ok","response":{}}])", kClosed});
+}
+
+TEST_CASE("a new token without rights, or with fewer to read, closes the channel; more rights count at once") {
+  const auto refreshed = [](const Rights& before, const Rights& after) {
+    Socket socket;
+    socket.say(R"(["1","1","realtime:a","phx_join",{"config":{"private":true,"presence":{"enabled":true}}}])");
+    socket.decide(before);
+    socket.say(R"([null,"2","realtime:a","access_token",{"access_token":"short"}])");
+    return socket.decide(after);
+  };
+  const Rights both{.broadcast_read = true, .presence_read = true};
+  const Rights one{.broadcast_read = true, .presence_read = false};
+  const Rights other{.broadcast_read = false, .presence_read = true};
+  const std::string lost = "You no longer have permission to read from this Channel topic: a";
+  CHECK(refreshed(both, Rights{.broadcast_read = false, .presence_read = false}) ==
+        Frames{system_error(kNoRead), kClosed});
+  CHECK(refreshed(both, one) == Frames{system_error(lost), kClosed});
+  CHECK(refreshed(other, one) == Frames{system_error(lost), kClosed});
+  CHECK(refreshed(one, both).empty());
+  CHECK(refreshed(other, other).empty());
+}
+
+TEST_CASE("the same token, none, or an opaque key asks nothing of the database, and a public channel never does") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  socket.decide(kReader);
+  for (const char* token : {"\"good\"", "null", "\"sb_x\""}) {
+    CHECK(socket.say(R"([null,"2","realtime:a","access_token",{"access_token":)" + std::string(token) + "}]").empty());
+  }
+  socket.say(R"(["3","3","realtime:b","phx_join",{"config":{}}])");
+  CHECK(socket.say(R"([null,"4","realtime:b","access_token",{"access_token":"short"}])").empty());
+  CHECK(socket.questions.empty());
+}
+
+TEST_CASE("a channel that ends while it waits for its rights takes its question along") {
+  Socket socket;
+  socket.say(R"(["1","1","realtime:a","phx_join",{"config":{"private":true},"access_token":"short"}])");
+  socket.decide(kReader);
+  socket.say(R"(["1","2","realtime:a","broadcast",{"n":1}])");
+  socket.say(R"(["3","3","realtime:a","phx_join",{"config":{}}])");
+  const AskRights asked = socket.questions.front();
+  // Its token expires, and what waited finds no channel, or makes one.
+  const Frames frames = socket.wait(11s);
+  REQUIRE(frames.size() == 4);
+  CHECK(frames[0] == system_error("Token has expired 0 seconds ago"));
+  CHECK(frames[2] ==
+        R"([null,"2","realtime:a","phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}])");
+  CHECK(frames[3].starts_with(R"(["3","3","realtime:a","phx_reply",{"status":"ok")"));
+  CHECK(socket.decide(asked, Rights::all()).empty());
+  CHECK(socket.set.channels() == 1);
+}
+
+TEST_CASE("a socket that is closed by us forgets what it has asked") {
+  for (const bool is_drained : {true, false}) {
+    Socket socket;
+    socket.say(kPrivateJoin);
+    socket.say(R"(["2","2","realtime:b","phx_join",{"config":{"private":true}}])");
+    const AskRights second = socket.questions.back();
+    socket.decide(kReader);
+    socket.say(R"(["1","3","realtime:a","broadcast",{"n":1}])");
+    const AskRights third = socket.questions.back();
+    Actions actions;
+    if (is_drained) {
+      socket.set.answer_refusals(actions);
+    } else {
+      socket.set.disconnect(actions);
+    }
+    CHECK(socket.decide(second, kReader).empty());
+    CHECK(socket.decide(third, Rights::all()).empty());
+    CHECK(!socket.set.wants_pause());
+    CHECK(socket.wait(1min).empty());
+  }
+}
+
+TEST_CASE("replay needs the right to read broadcasts, and parameters that make sense") {
+  const auto reason = [](const std::string& replay, const Rights& rights) {
+    Socket socket;
+    socket.say(
+        R"(["1","1","realtime:a","phx_join",{"config":{"private":true,"presence":{"enabled":true},"broadcast":{"replay":)" +
+        replay + "}}}]");
+    const Frames now = socket.decide(rights);
+    return now.empty() ? socket.wait(6s)[0] : now[0];
+  };
+  const Rights reader{.broadcast_read = true, .presence_read = false};
+  const std::string invalid = refused("UnableToReplayMessages: Replay params are not valid");
+  CHECK(reason(R"({"since":1})", {.broadcast_read = false, .presence_read = true}) ==
+        refused("Unauthorized: " + kNoRead));
+  CHECK(reason(R"({"since":1,"limit":5})", reader) ==
+        refused("UnableToReplayMessages: Realtime was unable to replay messages"));
+  for (const char* bad :
+       {"{}", R"({"since":"1"})", R"({"since":1.5})", R"({"since":253402300800000})", R"({"since":1,"limit":"5"})"}) {
+    CHECK(reason(bad, reader) == invalid);
+  }
+  CHECK(reason("null", reader) == kJoined);
 }
 
 }  // namespace

@@ -1,15 +1,13 @@
 // Joining: the checks in their order, and what each failure is answered with (protocol.md 4).
 
-#include <algorithm>
 #include <utility>
 
 #include "domain/channels/channel_set.h"
+#include "domain/channels/permissions.h"
 #include "protocol/json/value.h"
 
 namespace rt::channels {
 namespace {
-
-constexpr std::string_view kNoDatabase = "Realtime was unable to connect to the project database";
 
 std::string_view code_of(TokenFaultKind kind) {
   switch (kind) {
@@ -34,6 +32,32 @@ std::string reason_of(std::string_view code, std::string_view text) {
   return std::string(code) + ": " + std::string(text);
 }
 
+struct ReplayFault {
+  std::string_view code;
+  std::string text;
+};
+
+// Milliseconds of the years 0 to 9999.
+bool is_in_calendar(std::int64_t since) { return since >= -62'167'219'200'000 && since < 253'402'300'800'000; }
+
+// Nothing that could be replayed is stored here, so a good request cannot be served, which is better said than
+// forgotten.
+Result<void, ReplayFault> check_replay(const JoinRequest& request, const Rights& rights, std::string_view sub_topic) {
+  const auto refuse = [](std::string text) {
+    return tl::make_unexpected(ReplayFault{"UnableToReplayMessages", std::move(text)});
+  };
+  if (!request.is_private) return refuse("Replay is not allowed for public channels");
+  if (rights.broadcast_read != true) return tl::make_unexpected(ReplayFault{"Unauthorized", no_read_right(sub_topic)});
+  const json::Value replay(*request.replay);
+  if (!replay.is_object()) return {};
+  const auto since = replay.member("since");
+  const auto limit = replay.member("limit");
+  const bool has_limit = limit && !limit->is_null() && limit->type() != json::Type::kFalse;
+  const auto from = since ? since->integer() : std::nullopt;
+  if (!from || !is_in_calendar(*from) || (has_limit && !limit->integer())) return refuse("Replay params are not valid");
+  return refuse("Realtime was unable to replay messages");
+}
+
 }  // namespace
 
 std::string ChannelSet::close_frame_of(const Channel& channel) const {
@@ -41,11 +65,6 @@ std::string ChannelSet::close_frame_of(const Channel& channel) const {
                                          .ref = channel.recorded_join_ref,
                                          .topic = channel.topic(),
                                          .event = "phx_close"});
-}
-
-std::size_t ChannelSet::held_slots() const {
-  return channels_.size() + static_cast<std::size_t>(std::ranges::count_if(
-                                refusals_, [](const auto& entry) { return entry.second->holds_slot; }));
 }
 
 void ChannelSet::join(const Message& message, Actions& out) {
@@ -62,8 +81,16 @@ void ChannelSet::join(const Message& message, Actions& out) {
     remove(*replaced);
   }
 
-  std::string echo;
-  auto joined = try_join(message, topic, echo, out);
+  auto admitted = admit(message, out);
+  if (!admitted) return refuse_join(message, admitted.error(), std::move(close_of_replaced), out);
+  if (admitted->request.is_private) return ask_to_join(message, *admitted, std::move(close_of_replaced), out);
+  complete_join(message, admitted->request, admitted->token, Rights::all(), std::move(close_of_replaced), out);
+}
+
+void ChannelSet::complete_join(const Message& message, const JoinRequest& request, const TokenRef& token,
+                               const Rights& rights, std::string close_of_replaced, Actions& out) {
+  const std::string_view topic = *message.topic;
+  auto joined = make_channel(message, request, token, rights);
   if (!joined) return refuse_join(message, joined.error(), std::move(close_of_replaced), out);
   Channel& channel = **joined;
   channel.counted_bytes = channel.bytes();
@@ -81,6 +108,8 @@ void ChannelSet::join(const Message& message, Actions& out) {
     out.push_back(LogLine{LogLevel::kError, "ChannelRateLimitReached", std::string(topic),
                           "this was the last channel that the client may have"});
   }
+  const std::string echo = request.has_config ? echo_change_entries(request.change_entries)
+                                              : echo_change_entries({implicit_change_entry(channel.sub_topic())});
   reply(channel.recorded_join_ref, message, "ok", "{\"postgres_changes\":" + echo + "}", out);
   if (!close_of_replaced.empty()) out.push_back(SendFrame{std::move(close_of_replaced)});
   if (echo != "[]") {
@@ -94,9 +123,9 @@ void ChannelSet::join(const Message& message, Actions& out) {
   confirm_later(channel);
 }
 
-Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::try_join(const Message& message,
-                                                                             std::string_view topic, std::string& echo,
-                                                                             Actions& out) {
+// The checks that need no database.
+Result<ChannelSet::Admitted, ChannelSet::JoinFault> ChannelSet::admit(const Message& message, Actions& out) {
+  const std::string_view topic = *message.topic;
   const auto refuse = [](JoinFault fault) { return tl::make_unexpected(std::move(fault)); };
   const auto refuse_with = [&refuse](std::string_view code, std::string_view text) {
     return refuse({.code = code, .reason = reason_of(code, text)});
@@ -104,7 +133,7 @@ Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::try_join(con
   const std::string_view sub_topic = topic.substr(kTopicPrefix.size());
   if (sub_topic.empty()) return refuse_with("TopicNameRequired", "You must provide a topic name");
   const auto* payload = std::get_if<phoenix::JsonPayload>(&message.payload);
-  const auto request = payload != nullptr ? parse_join(*payload) : std::nullopt;
+  auto request = payload != nullptr ? parse_join(*payload) : std::nullopt;
   if (!request) return refuse_with("UnknownErrorOnChannel", "the payload of a join must be a JSON object");
   if (!request->invalid_fields.empty()) {
     out.push_back(LogLine{LogLevel::kError, "InvalidJoinPayload", std::string(topic),
@@ -128,39 +157,36 @@ Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::try_join(con
   }
 
   // From here on a failing join counts as a channel until it is answered.
-  const auto refuse_late = [&refuse](JoinFault fault) {
-    fault.holds_slot = true;
-    return refuse(std::move(fault));
-  };
-  const auto token = channel_token(*request);
-  if (!token) return refuse_late(token.error());
-  if (request->is_private) {
-    return refuse_late(
-        {.code = "UnableToConnectToProject", .reason = reason_of("UnableToConnectToProject", kNoDatabase)});
-  }
-  if (request->replay) {
-    return refuse_late({.code = "UnableToReplayMessages",
-                        .reason = reason_of("UnableToReplayMessages", "Replay is not allowed for public channels")});
-  }
-  if (!request->structural_fault.empty()) {
-    return refuse_late(
-        {.code = "UnknownErrorOnChannel", .reason = reason_of("UnknownErrorOnChannel", request->structural_fault)});
-  }
+  auto token = channel_token(*request);
+  if (!token) return tl::make_unexpected(token.error());
+  return Admitted{*std::move(request), *std::move(token)};
+}
 
-  const TopicKey key{host_.tenant().external_id, Privacy::kPublic, topic};
+// The checks that come after those of the database.
+Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::make_channel(const Message& message,
+                                                                                 const JoinRequest& request,
+                                                                                 const TokenRef& token,
+                                                                                 const Rights& rights) {
+  const auto refuse_with = [](std::string_view code, std::string_view text) {
+    return tl::make_unexpected(JoinFault{.code = code, .reason = reason_of(code, text), .holds_slot = true});
+  };
+  if (request.replay) {
+    if (const auto ok = check_replay(request, rights, message.topic->substr(kTopicPrefix.size())); !ok)
+      return refuse_with(ok.error().code, ok.error().text);
+  }
+  if (!request.structural_fault.empty()) return refuse_with("UnknownErrorOnChannel", request.structural_fault);
+
+  const Privacy privacy = request.is_private ? Privacy::kPrivate : Privacy::kPublic;
+  const TopicKey key{host_.tenant().external_id, privacy, *message.topic};
   auto channel = std::make_unique<Channel>(*this, host_.topics(), key, socket_, form_);
+  channel->seat.set_rights(rights);
   channel->recorded_join_ref = message.join_ref;
   channel->join_ref = message.join_ref == phoenix::kNull ? message.ref : message.join_ref;
-  channel->ack = request->ack;
-  channel->self = request->self;
-  channel->token = *token;
-  if (request->replication_ready) channel->replication_ready_by = host_.now() + host_.rules().replication_ready_timeout;
-  if (request->has_config) {
-    echo = echo_change_entries(request->change_entries);
-  } else {
-    const std::string entry = implicit_change_entry(sub_topic);
-    echo = echo_change_entries({entry});
-  }
+  channel->ack = request.ack;
+  channel->self = request.self;
+  channel->presence_enabled = request.presence_enabled || host_.tenant().presence_enabled;
+  channel->token = token;
+  if (request.replication_ready) channel->replication_ready_by = host_.now() + host_.rules().replication_ready_timeout;
   return channel;
 }
 
@@ -169,7 +195,8 @@ Result<TokenRef, ChannelSet::JoinFault> ChannelSet::channel_token(const JoinRequ
       host_.verify(request.token ? std::string_view(*request.token) : std::string_view(connection_token_->text));
   if (!token) {
     const TokenFault& fault = token.error();
-    JoinFault out{.code = code_of(fault.kind), .reason = reason_of(code_of(fault.kind), describe(fault))};
+    JoinFault out{
+        .code = code_of(fault.kind), .reason = reason_of(code_of(fault.kind), describe(fault)), .holds_slot = true};
     if (fault.kind == TokenFaultKind::kOther) out.reason = "Unknown Error on Channel";
     if (fault.kind == TokenFaultKind::kExpired || fault.kind == TokenFaultKind::kMissingClaims)
       out.level = LogLevel::kWarning;
@@ -178,7 +205,8 @@ Result<TokenRef, ChannelSet::JoinFault> ChannelSet::channel_token(const JoinRequ
   // An `exp` with a fraction may lie ahead and yet round to now.
   if ((*token)->claims.expires_at <= host_.unix_now()) {
     return tl::make_unexpected(JoinFault{.code = "InvalidJWTToken",
-                                         .reason = reason_of("InvalidJWTToken", "Token expiration time is invalid")});
+                                         .reason = reason_of("InvalidJWTToken", "Token expiration time is invalid"),
+                                         .holds_slot = true});
   }
   return *token;
 }
@@ -186,21 +214,22 @@ Result<TokenRef, ChannelSet::JoinFault> ChannelSet::channel_token(const JoinRequ
 void ChannelSet::refuse_join(const Message& message, const JoinFault& fault, std::string close_of_replaced,
                              Actions& out) {
   host_.note_join(ChannelHost::JoinResult::kError);
-  if (fault.is_logged) out.push_back(LogLine{fault.level, fault.code, std::string(*message.topic), fault.reason});
-  auto refusal = std::make_unique<Refusal>(*this, std::string(*message.topic));
+  if (fault.is_logged) {
+    out.push_back(LogLine{fault.level, fault.code, std::string(*message.topic),
+                          fault.log_text.empty() ? fault.reason : fault.log_text});
+  }
   const std::string payload = R"({"status":"error","response":{"reason":)" + json::quoted(fault.reason) + "}}";
-  refusal->reply = phoenix::encode(form_.version, {.join_ref = message.join_ref,
-                                                   .ref = message.ref,
-                                                   .topic = *message.topic,
-                                                   .event = "phx_reply",
-                                                   .payload = payload});
-  refusal->close_of_replaced = std::move(close_of_replaced);
-  refusal->holds_slot = fault.holds_slot;
-  refusal->closes_socket = fault.closes_socket;
-  waiting_bytes_ += refusal->bytes();
-  if (host_.rules().error_backoff.count() == 0) return answer(std::move(refusal), out);
-  refusal->due.set(host_.wheel(), host_.now() + host_.rules().error_backoff);
-  refusals_.emplace(std::string_view(refusal->topic), std::move(refusal));
+  Refusal refusal{.reply = phoenix::encode(form_.version, {.join_ref = message.join_ref,
+                                                           .ref = message.ref,
+                                                           .topic = *message.topic,
+                                                           .event = "phx_reply",
+                                                           .payload = payload}),
+                  .close_of_replaced = std::move(close_of_replaced),
+                  .closes_socket = fault.closes_socket,
+                  .holds_slot = fault.holds_slot};
+  const std::chrono::milliseconds backoff = host_.rules().error_backoff;
+  if (backoff.count() == 0) return answer(refusal, out);
+  hold(std::make_unique<HeldTopic>(*this, std::string(*message.topic), std::move(refusal)), backoff);
 }
 
 }  // namespace rt::channels

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "domain/channels/channel_set.h"
+#include "domain/channels/permissions.h"
 #include "protocol/json/value.h"
 
 namespace rt::channels {
@@ -37,6 +38,12 @@ void ChannelSet::refresh_token(Channel& channel, const Message& message, Actions
   if (seconds_left <= 0) return shut_down(channel, std::to_string(seconds_left), out);
   channel.token = *token;
   confirm_later(channel);
+  if (channel.seat.topic().privacy == Privacy::kPublic) return;
+  // What it may read stays until the database has spoken, so that a client that may go on misses nothing.
+  Rights kept = channel.seat.rights();
+  kept.broadcast_write = kept.presence_write = std::nullopt;
+  channel.seat.set_rights(kept);
+  ask(channel, asked_to_read(channel.presence_enabled), PendingRights::For::kNewToken, out);
 }
 
 void ChannelSet::confirm_later(Channel& channel) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -11,12 +12,17 @@
 #include "base/siphash.h"
 #include "domain/auth/jwt.h"
 #include "domain/channels/channel_host.h"
+#include "model/rights_question.h"
 #include "services/realtime/interest_table.h"
 #include "services/realtime/live_tenants.h"
 
 namespace rt::realtime {
 
 class Shard;
+
+// Asks the database of a tenant. `answer` is called once, on any thread. Thread-safe.
+using AnswerRights = std::function<void(RightsAnswer)>;
+using RightsSource = std::function<void(std::string_view tenant, RightsQuestion question, AnswerRights answer)>;
 
 struct LongPollConfig {
   std::chrono::milliseconds window{10'000};  // how long a poll waits; a session not polled for half as long again ends
@@ -44,6 +50,7 @@ struct Node {
   LiveTenants& tenants;
   Log& log;
   Random& random;
+  RightsSource ask_rights;  // set before the workers run; empty: no tenant has a database
   InterestTable interest;
   std::atomic<bool> draining{false};
   std::atomic<std::int64_t> long_polls{0};  // sessions of that kind, of all tenants

@@ -14,6 +14,7 @@ Session::Session(Shard& shard, net::ConnectionId connection, SessionStart start)
       tenant_(std::move(start.tenant)),
       log_level_(start.log_level),
       serial_(start.serial),
+      headers_(std::move(start.headers)),
       channels_(*this, socket_id(connection), start.form, std::move(start.token)) {}
 
 Session::~Session() {
@@ -46,6 +47,12 @@ void Session::disconnect() {
   channels::Actions actions;
   channels_.answer_refusals(actions);
   channels_.disconnect(actions);
+  perform(actions);
+}
+
+void Session::on_rights(std::string_view topic, std::uint64_t ticket, const RightsAnswer& answer) {
+  channels::Actions actions;
+  channels_.on_rights(topic, ticket, answer, actions);
   perform(actions);
 }
 
@@ -99,6 +106,11 @@ void Session::act(channels::CutSocket&) {
 void Session::act(channels::Count& action) {
   ShardCounters& counters = shard_.counters();
   (action.what == channels::Dropped::kMalformedFrame ? counters.malformed_frames : counters.dropped_size).add();
+}
+
+void Session::act(channels::AskRights& action) {
+  action.question.headers = headers_;
+  shard_.ask_rights(connection_, tenant().external_id, std::move(action));
 }
 
 Time Session::now() const { return shard_.worker().now(); }

@@ -24,8 +24,9 @@ struct SessionStart {
   channels::FrameForm form;
   std::shared_ptr<LiveTenant> tenant;
   TokenRef token;
-  std::uint64_t serial = 0;               // set by the shard: later sessions have higher ones
-  LogLevel log_level = LogLevel::kError;  // lines about this socket below it are not written
+  std::shared_ptr<const std::string> headers = nullptr;  // a JSON object for policies; null: there are none
+  std::uint64_t serial = 0;                              // set by the shard: later sessions have higher ones
+  LogLevel log_level = LogLevel::kError;                 // lines about this socket below it are not written
 };
 
 class Session final : public channels::ChannelHost {
@@ -42,6 +43,8 @@ class Session final : public channels::ChannelHost {
   void end_channel(std::string_view topic, std::string_view reason);
   // Each channel is told that the server wants it so, then the socket is closed.
   void disconnect();
+  // What the tenant's database said to a question of its channels.
+  void on_rights(std::string_view topic, std::uint64_t ticket, const RightsAnswer& answer);
   const LiveTenant& live_tenant() const { return *tenant_; }
   std::uint64_t serial() const { return serial_; }
 
@@ -70,6 +73,7 @@ class Session final : public channels::ChannelHost {
   void act(channels::LogLine& action);
   void act(channels::CutSocket& action);
   void act(channels::Count& action);
+  void act(channels::AskRights& action);
 
   Shard& shard_;
   const net::ConnectionId connection_;
@@ -77,6 +81,7 @@ class Session final : public channels::ChannelHost {
   const std::shared_ptr<LiveTenant> tenant_;
   const LogLevel log_level_;
   const std::uint64_t serial_;
+  const std::shared_ptr<const std::string> headers_;
   bool is_counted_user_ = false;
   bool is_paused_ = false;
   channels::ChannelSet channels_;

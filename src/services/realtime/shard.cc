@@ -30,6 +30,20 @@ class DeliverMail final : public net::Mail {
   std::shared_ptr<LiveTenant> tenant_;
 };
 
+class RightsMail final : public net::Mail {
+ public:
+  RightsMail(Shard& shard, net::ConnectionId connection, std::string topic, std::uint64_t ticket, RightsAnswer answer)
+      : shard_(shard), connection_(connection), topic_(std::move(topic)), ticket_(ticket), answer_(std::move(answer)) {}
+  void deliver() override { shard_.on_rights(connection_, topic_, ticket_, answer_); }
+
+ private:
+  Shard& shard_;
+  const net::ConnectionId connection_;
+  const std::string topic_;
+  const std::uint64_t ticket_;
+  const RightsAnswer answer_;
+};
+
 }  // namespace
 
 struct Shard::LateResponse {
@@ -151,6 +165,21 @@ void Shard::on_closed(net::ConnectionId connection) {
   RT_CHECK(find(connection) != nullptr);
   sessions_[connection.slot].reset();
   counters_.sessions.subtract();
+  update_gauges();
+}
+
+void Shard::ask_rights(net::ConnectionId connection, std::string_view tenant, channels::AskRights question) {
+  AnswerRights answer = [this, connection, topic = std::move(question.topic),
+                         ticket = question.ticket](RightsAnswer said) {
+    worker_.post(std::make_unique<RightsMail>(*this, connection, topic, ticket, std::move(said)));
+  };
+  if (!node_.ask_rights) return answer(tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, {}}));
+  node_.ask_rights(tenant, std::move(question.question), std::move(answer));
+}
+
+void Shard::on_rights(net::ConnectionId connection, std::string_view topic, std::uint64_t ticket,
+                      const RightsAnswer& answer) {
+  if (Session* session = find(connection)) session->on_rights(topic, ticket, answer);
   update_gauges();
 }
 

@@ -160,6 +160,11 @@ class Shard final : public net::MessageHandler {
   // To the subscribers on this worker.
   void deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant>& tenant, SocketId but);
 
+  // For the session of that connection, which gets the answer in a later turn, if it still is there.
+  void ask_rights(net::ConnectionId connection, std::string_view tenant, channels::AskRights question);
+  void on_rights(net::ConnectionId connection, std::string_view topic, std::uint64_t ticket,
+                 const RightsAnswer& answer);
+
   // Both may only be asked on the worker's thread; they wake the meter where it sleeps.
   void count(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate, std::uint64_t n);
   bool is_over(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate);

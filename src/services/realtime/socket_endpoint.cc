@@ -1,5 +1,6 @@
 #include "services/realtime/socket_endpoint.h"
 
+#include "protocol/http/header_object.h"
 #include "protocol/json/value.h"
 #include "protocol/websocket/handshake.h"
 #include "services/realtime/shard.h"
@@ -126,7 +127,10 @@ Result<SessionStart, HandshakeRefusal> check_client(const http::Request& request
                    .code = "JoinsRateLimitReached",
                    .log_text = "Too many joins per second"});
   }
-  return SessionStart{.form = {*version, {}}, .tenant = tenant, .token = *token, .log_level = parameters.log_level};
+  SessionStart start{.form = {*version, {}}, .tenant = tenant, .token = *token, .log_level = parameters.log_level};
+  std::string headers = http::header_object(request, http::HeaderChoice::kExtensions);
+  if (headers != "{}") start.headers = std::make_shared<const std::string>(std::move(headers));
+  return start;
 }
 
 HandshakeHost handshake_host(Shard& shard) {
