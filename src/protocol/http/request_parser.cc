@@ -59,6 +59,18 @@ Result<void, Refusal> check_headers(const Request& request, const ParserLimits& 
   return {};
 }
 
+// Grows as strings do, but not beyond what the whole will be: limits count the memory that a body holds, and what that
+// is must not depend on the pieces it came in. Nothing is taken before it comes, whatever length was announced.
+void append_within(std::string& body, std::string_view piece, std::size_t whole) {
+  if (body.size() + piece.size() > body.capacity() && body.capacity() > whole / 2) {
+    std::string larger;
+    larger.reserve(whole);
+    larger += body;
+    body = std::move(larger);
+  }
+  body += piece;
+}
+
 }  // namespace
 
 RequestParser::RequestParser(const ParserLimits& limits) : limits_(limits), state_(std::make_unique<State>()) {}
@@ -95,7 +107,7 @@ Result<bool, Refusal> RequestParser::feed(std::string_view& in) {
     in.remove_prefix(s.head.size() - had);
 
     if (const auto ok = read_head(); !ok) return tl::make_unexpected(ok.error());
-    s.head = {};
+    std::string().swap(s.head);  // an assignment would keep its memory
   }
   return s.chunked ? feed_chunks(in) : feed_body(in);
 }
@@ -140,7 +152,7 @@ bool RequestParser::feed_body(std::string_view& in) {
   State& s = *state_;
   const std::string_view piece =
       in.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(s.body_left, in.size())));
-  s.request->body += piece;
+  append_within(s.request->body, piece, s.request->body.size() + s.body_left);
   in.remove_prefix(piece.size());
   s.body_left -= piece.size();
   return s.body_left == 0;

@@ -117,6 +117,28 @@ TEST_CASE("chunks are read however they are cut, with extensions and trailers, a
   CHECK(parse("POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: gzip\r\n\r\n").refused == 400);
 }
 
+TEST_CASE("a body takes no more memory than it is long, whatever the pieces it comes in, and none before it comes") {
+  constexpr std::size_t kLength = 4'900'000;
+  const std::string head = "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: " + std::to_string(kLength) + "\r\n\r\n";
+  for (const std::size_t first : {1, 1000, 37'000, 60'000, 65'000, 3'000'000}) {
+    CAPTURE(first);
+    RequestParser parser({});
+    std::size_t sent = 0;
+    const auto feed = [&parser, &sent](std::string text) {
+      std::string_view in = text;
+      sent += text.size();
+      return *parser.feed(in);
+    };
+    CHECK(!feed(head + std::string(first, 'x')));
+    CHECK(parser.bytes_held() < 2 * first + 1000);
+    const std::size_t whole = head.size() + kLength;
+    while (!feed(std::string(std::min<std::size_t>(65'536, whole - sent), 'x'))) {
+      CHECK(parser.bytes_held() < kLength + 1000);
+    }
+    CHECK(parser.take().body.capacity() == kLength);
+  }
+}
+
 TEST_CASE("a client that waits for 100 Continue is noticed once") {
   RequestParser parser({});
   std::string_view in = "POST / HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n";
