@@ -137,6 +137,21 @@ Result<std::optional<std::string>> read_secret(const std::string& data_dir, cons
   return secret;
 }
 
+Result<std::string> secret_of_server(const SecretName& name, const std::optional<std::string>& data_dir,
+                                     const Environment& environment) {
+  const std::string variable = name.variable;
+  if (auto given = environment(variable)) {
+    if (given->empty()) return fail("env " + variable + " is empty: give it the secret of the server, or unset it");
+    return *std::move(given);
+  }
+  const std::string directory = data_dir.value_or(environment("DATA_DIR").value_or(Config{}.data_dir));
+  auto kept = read_secret(directory, name);
+  if (!kept) return fail(kept.error().message);
+  if (*kept) return std::move(**kept);
+  return fail("there is no secret in " + directory +
+              " yet: start the server once, name its directory with --data-dir, " + "or set " + variable);
+}
+
 Result<void> resolve_secrets(Config& config, Random& random) {
   if (const auto made = make_data_directory(config.data_dir); !made) return made;
   if (const auto done = resolve(config.api_jwt_secret, kApiJwtSecret, config, random); !done) return done;

@@ -32,4 +32,9 @@ inline constexpr SecretName kMetricsJwtSecret{"METRICS_JWT_SECRET", "metrics_jwt
 // nullopt: no server has made it yet.
 Result<std::optional<std::string>> read_secret(const std::string& data_dir, const SecretName& name);
 
+// For commands that act on a server: the secret of the environment, else the one in its data directory, which is the
+// given one, else that of the environment or of the defaults. The error says what to do.
+Result<std::string> secret_of_server(const SecretName& name, const std::optional<std::string>& data_dir,
+                                     const Environment& environment);
+
 }  // namespace rt::app

@@ -15,17 +15,20 @@ namespace rt::app {
 namespace {
 
 constexpr std::string_view kHelp =
-    "Usage: realtime tenant list | show NAME | add NAME [ATTRIBUTE=VALUE ...] | set NAME ATTRIBUTE=VALUE ... | remove "
-    "NAME\n\n"
-    "Lists, shows, makes, changes and removes tenants of a running server. Changes count at once. VALUE is JSON, or "
-    "else\n"
-    "a string; a VALUE of - is read from standard input, as befits secrets. `add` makes a jwt_secret and prints it "
-    "unless\n"
-    "one is given.\n\n"
-    "Attributes: jwt_secret, jwt_jwks, name, suspend, private_only, presence_enabled, max_concurrent_users,\n"
-    "max_events_per_second, max_joins_per_second, max_channels_per_client, max_presence_events_per_second,\n"
-    "max_payload_size_in_kb, max_client_presence_events_per_window, client_presence_window_ms, feature_flags, "
-    "extensions\n\n"
+    "Usage: realtime tenant list\n"
+    "       realtime tenant show NAME\n"
+    "       realtime tenant add NAME [ATTRIBUTE=VALUE ...]\n"
+    "       realtime tenant set NAME ATTRIBUTE=VALUE ...\n"
+    "       realtime tenant remove NAME\n\n"
+    "Lists, shows, makes, changes and removes tenants of a running server. Changes count at once. VALUE is\n"
+    "JSON, or else a string; a VALUE of - is read from standard input, as befits secrets. `add` makes a\n"
+    "jwt_secret and prints it unless one is given.\n\n"
+    "Attributes:\n"
+    "  name, jwt_secret, jwt_jwks, suspend, private_only, presence_enabled, feature_flags, extensions,\n"
+    "  max_concurrent_users, max_channels_per_client, max_joins_per_second, max_events_per_second,\n"
+    "  max_payload_size_in_kb, max_presence_events_per_second, max_client_presence_events_per_window,\n"
+    "  client_presence_window_ms\n\n"
+    "Flags:\n"
     "  --url URL             of the server  [http://127.0.0.1:4000]\n"
     "  --json                print what the server answers\n"
     "  --data-dir DIRECTORY  data directory of the server, env DATA_DIR; API_JWT_SECRET goes over it  [.datafuse]\n"
@@ -57,21 +60,11 @@ Result<Request> parse_arguments(const std::vector<std::string>& arguments) {
 }
 
 Result<std::string> operator_token(const Request& request, const Environment& environment, UnixSeconds now) {
-  std::string secret;
-  if (const auto given = environment(kApiJwtSecret.variable); given && !given->empty()) {
-    secret = *given;
-  } else {
-    const std::string data_dir = request.data_dir.value_or(environment("DATA_DIR").value_or(Config{}.data_dir));
-    auto kept = read_secret(data_dir, kApiJwtSecret);
-    if (!kept) return fail(kept.error().message);
-    if (!*kept)
-      return fail("there is no secret in " + data_dir +
-                  ": name the server's directory with --data-dir, or set API_JWT_SECRET");
-    secret = std::move(**kept);
-  }
+  const auto secret = secret_of_server(kApiJwtSecret, request.data_dir, environment);
+  if (!secret) return fail(secret.error().message);
   constexpr int kLifetimeSeconds = 60;
-  return auth::mint(secret, R"({"role":"service_role","iat":)" + std::to_string(now) +
-                                ",\"exp\":" + std::to_string(now + kLifetimeSeconds) + "}");
+  return auth::mint(*secret, R"({"role":"service_role","iat":)" + std::to_string(now) +
+                                 ",\"exp\":" + std::to_string(now + kLifetimeSeconds) + "}");
 }
 
 // A secret of digits is a text all the same.

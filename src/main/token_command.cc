@@ -130,24 +130,9 @@ Result<std::string> claims_of(const Request& request, UnixSeconds now) {
   return claims.json();
 }
 
-Result<std::string> secret_for(const Request& request, const Environment& environment) {
-  const SecretName& name = request.metrics ? kMetricsJwtSecret : kApiJwtSecret;
-  if (const auto given = environment(name.variable)) {
-    if (given->empty()) return fail(std::string("env ") + name.variable + " is empty");
-    return *given;
-  }
-  const std::string data_dir = request.data_dir.value_or(environment("DATA_DIR").value_or(Config{}.data_dir));
-  auto kept = read_secret(data_dir, name);
-  if (!kept) return fail(kept.error().message);
-  if (!*kept) {
-    return fail("there is no secret in " + data_dir +
-                " yet: start the server once, name its directory with --data-dir, " + "or set " + name.variable);
-  }
-  return std::move(**kept);
-}
-
 Result<std::string> make_token(const Request& request, const Environment& environment, UnixSeconds now) {
-  const auto secret = secret_for(request, environment);
+  const auto secret =
+      secret_of_server(request.metrics ? kMetricsJwtSecret : kApiJwtSecret, request.data_dir, environment);
   if (!secret) return fail(secret.error().message);
   const auto claims = claims_of(request, now);
   if (!claims) return fail(claims.error().message);

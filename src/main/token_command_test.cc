@@ -101,7 +101,8 @@ TEST_CASE("mistakes are explained and give no token") {
   CHECK(run({"--rol", "x"}).err.find("realtime token --help") != std::string::npos);
   CHECK(run({"stray"}).exit_code == 1);
   CHECK(run({"--sub", "\xff"}).err == "realtime token: an argument is not valid UTF-8\n");
-  CHECK(run({}, {{"API_JWT_SECRET", ""}}).err == "realtime token: env API_JWT_SECRET is empty\n");
+  CHECK(run({}, {{"API_JWT_SECRET", ""}}).err ==
+        "realtime token: env API_JWT_SECRET is empty: give it the secret of the server, or unset it\n");
 }
 
 TEST_CASE("the help needs no secret") {
