@@ -106,6 +106,15 @@ suite('settings', { concurrency: true }, () => {
     assert.match(await readFile(`/proc/${server.pid}/limits`, 'utf8'), /^Max open files +321 /m);
   });
 
+  test('tenants without users are looked for with RUN_JANITOR only [C-022]', async (t) => {
+    const env = { METRICS_CLEANER_SCHEDULE_TIMER_IN_MS: 10 };
+    const [without, janitor] = await Promise.all([{}, { RUN_JANITOR: 'true' }].map((more) => startServer({ env: { ...env, ...more } })));
+    t.after(() => Promise.all([without, janitor].map((server) => server.stop())));
+    const cleanings = async (server) => (await server.metrics()).value('realtime_metrics_cleanings_total');
+    await until(async () => (await cleanings(janitor)) > 2, 'tenants to be looked for again and again');
+    assert.equal(await cleanings(without), 0);
+  });
+
   test('a drain ends by DRAIN_TIMEOUT_MS, also when clients do not go [C-028]', async (t) => {
     const server = await startServer({ env: { DRAIN_DELAY_MS: 100, DRAIN_TIMEOUT_MS: 1_000 } });
     t.after(() => server.stop());

@@ -57,7 +57,7 @@ async function handshake(tenant, token = tokenOf(tenant)) {
 
 const ping = (tenant) => request(server, { path: '/api/ping', headers: { Host: hostOf(tenant.name) } });
 
-test('a tenant that was made over HTTP can be used at once, and is gone at once when it is deleted [T-022] [H-062] [H-072]', async () => {
+test('a tenant that was made over HTTP can be used at once, and is gone at once when it is deleted [T-022] [H-062] [H-072] [E-003]', async () => {
   const tenant = { name: 'fresh', secret: 'the secret of fresh' };
   assert.equal((await handshake(tenant)).status, 404);
   const created = await admin('POST', '', { external_id: 'fresh', jwt_secret: tenant.secret, max_events_per_second: 1000 });

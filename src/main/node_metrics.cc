@@ -219,6 +219,12 @@ void write_pushes(Exposition& out, const PushCounters& pushes) {
   }
 }
 
+void write_vacancy_sweeps(Exposition& out, const Counter& sweeps) {
+  out.metric("realtime_metrics_cleanings_total", MetricType::kCounter,
+             "How often tenants without users were looked for, to forget their metrics.");
+  out.sample(number(sweeps));
+}
+
 void write_workers(Exposition& out, const NodeParts& node, Writer& writer) {
   const auto of_worker = [&](Counter net::WorkerCounters::* counter) {
     return [&node, counter](std::size_t i) { return number(node.workers[i]->counters().*counter); };
@@ -333,6 +339,7 @@ std::string scrape_node(const NodeParts& node) {
   write_rate_limits(out, writer);
   write_log_drops(out, node, writer);
   if (node.pushes != nullptr) write_pushes(out, *node.pushes);
+  if (node.vacancy_sweeps != nullptr) write_vacancy_sweeps(out, *node.vacancy_sweeps);
   write_workers(out, node, writer);
   ops::write_process_metrics(out, node.started_at);
   return std::move(out).finish();

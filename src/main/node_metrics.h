@@ -28,7 +28,8 @@ struct NodeParts {
   double started_at = 0;  // seconds since 1970
   const Log* log = nullptr;
   std::function<bool()> store_is_usable;
-  const PushCounters* pushes = nullptr;  // null: nothing is pushed
+  const PushCounters* pushes = nullptr;     // null: nothing is pushed
+  const Counter* vacancy_sweeps = nullptr;  // null: nobody looks for tenants without users
 };
 
 // All of these are thread-safe: they read counters only. Each text has its end marker.

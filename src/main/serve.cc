@@ -481,7 +481,11 @@ int serve(Config config) {
   parts.tls_port = tls_port->get();
   PushCounters pushes;
   auto pusher = metrics_pusher(config, parts, pushes, **log);
-  if (config.run_janitor) sweep_vacant_tenants(io, jobs, tenants, **log, config.metrics_cleaner_interval);
+  Counter vacancy_sweeps;
+  if (config.run_janitor) {
+    parts.vacancy_sweeps = &vacancy_sweeps;
+    sweep_vacant_tenants(io, jobs, tenants, **log, vacancy_sweeps, config.metrics_cleaner_interval);
+  }
   for (Lane& lane : lanes) {
     lane.thread = std::thread([&lane] {
       pthread_setname_np(pthread_self(), ("worker-" + std::to_string(lane.worker->index())).c_str());

@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "base/counter.h"
 #include "base/job_thread.h"
 #include "base/log.h"
 #include "services/realtime/live_tenants.h"
@@ -15,8 +16,8 @@ namespace rt::app {
 
 inline constexpr std::chrono::seconds kVacantFor{600};
 
-// Every `interval` while `io` runs, on the thread for jobs. All of them outlive `io`.
+// Every `interval` while `io` runs, on the thread for jobs, which counts the sweeps. All of them outlive `io`.
 void sweep_vacant_tenants(boost::asio::io_context& io, JobThread& jobs, realtime::LiveTenants& tenants, Log& log,
-                          std::chrono::milliseconds interval);
+                          Counter& sweeps, std::chrono::milliseconds interval);
 
 }  // namespace rt::app
