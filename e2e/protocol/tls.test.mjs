@@ -264,6 +264,9 @@ suite('what is no TLS', { concurrency: true }, () => {
     relay.toServer(Buffer.alloc(64));
     await relay.ended;
     assert.equal((await fetch(`${node.server.url}/healthcheck`)).status, 200);
+    const metrics = await node.server.metrics();
+    assert.equal(metrics.value('realtime_tls_sessions_broken_total'), 1);
+    assert.deepEqual(['ok', 'error'].map((result) => metrics.value('realtime_tls_handshakes_total', { result })), [1, 0]);
   });
 
   test('older versions and renegotiation are refused', async (t) => {

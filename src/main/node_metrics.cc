@@ -92,6 +92,9 @@ void write_tls(Exposition& out, const NodeParts& node, const Writer& writer) {
   out.metric("realtime_tls_handshakes_total", MetricType::kCounter, "TLS handshakes, by how they ended.");
   out.sample(writer.sum(&net::WorkerCounters::tls_handshakes), {{"result", "ok"}});
   out.sample(writer.sum(&net::WorkerCounters::tls_failures), {{"result", "error"}});
+  out.metric("realtime_tls_sessions_broken_total", MetricType::kCounter,
+             "Connections ended for what they sent as TLS after the handshake.");
+  out.sample(writer.sum(&net::WorkerCounters::tls_broken));
   out.metric("realtime_tls_certificate_expires_timestamp_seconds", MetricType::kGauge,
              "When the TLS certificate ends, in Unix time.");
   out.sample(node.tls_port->certificate_expires_at());

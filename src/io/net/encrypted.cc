@@ -37,7 +37,7 @@ void Worker::Impl::decrypt(Connection& c, std::span<const char> in) {
   const auto [peer, bytes] = c.tls->hear(in, plain_scratch);
   all_queue_bytes += c.tls->unsent().size() - unsent;
   if (peer == TlsSession::Peer::kHasFailed || peer == TlsSession::Peer::kSpeaksPlain) {
-    if (was_established) return fail_encrypted(c);
+    if (was_established) return break_encrypted(c);
     if (peer == TlsSession::Peer::kHasFailed) return fail_handshake(c, c.tls->fault());
     return answer_plain(c);
   }
@@ -58,13 +58,18 @@ void Worker::Impl::answer_plain(Connection& c) {
 }
 
 void Worker::Impl::fail_handshake(Connection& c, std::string_view reason) {
+  worker.counters_.tls_failures.add();
   worker.requests_.on_refused(worker, c.http->peer, RequestHandler::Expected::kTlsHandshake,
                               {0, "a client did not complete the TLS handshake: " + std::string(reason)});
-  fail_encrypted(c);
+  end_encrypted(c);
 }
 
-void Worker::Impl::fail_encrypted(Connection& c) {
-  worker.counters_.tls_failures.add();
+void Worker::Impl::break_encrypted(Connection& c) {
+  worker.counters_.tls_broken.add();
+  end_encrypted(c);
+}
+
+void Worker::Impl::end_encrypted(Connection& c) {
   // The alert tells the client what was wrong; it is a few bytes, and where there is no room for them it is lost.
   const std::string_view alert = c.tls->unsent();
   if (!c.write_armed && !alert.empty()) ::send(c.fd(), alert.data(), alert.size(), MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -116,7 +116,8 @@ struct WorkerCounters {
   Traffic sockets;         // those that WebSocketOptions::traffic counts too
   Traffic others;          // HTTP
   Counter tls_handshakes;  // completed
-  Counter tls_failures;    // connections that ended for what they sent as TLS, or did not send in time
+  Counter tls_failures;    // handshakes that failed for what was sent, or was not sent in time
+  Counter tls_broken;      // connections that ended for what they sent as TLS after their handshake
   Counter frames_queued;
   Counter requests;
   Counter proxy_headers_refused;      // connections of trusted proxies that were closed for want of a good PROXY header

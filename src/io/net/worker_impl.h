@@ -73,8 +73,9 @@ struct Worker::Impl {
   void go_on_with_handshake(Connection& c);
   void decrypt(Connection& c, std::span<const char> in);
   void answer_plain(Connection& c);
-  void fail_encrypted(Connection& c);
   void fail_handshake(Connection& c, std::string_view reason);
+  void break_encrypted(Connection& c);
+  void end_encrypted(Connection& c);
   std::size_t gather_encrypted(Connection& c);
   bool say_the_end(Connection& c);  // true: there is something to send first
 
