@@ -251,6 +251,12 @@ test('a node whose control database is down at start says so, serves nobody yet,
   assert.equal((await server.metrics()).value('realtime_control_store_up'), 0);
   const refused = await request(server, { path: socketPath(server), headers: { ...upgradeHeaders(), Host: 'acme' } });
   assert.deepEqual([refused.status, refused.headers['retry-after']], [503, '1']);
+  for (const path of ['/api/broadcast', '/socket/longpoll']) {
+    const answers = [];
+    for (const method of ['POST', 'OPTIONS']) answers.push(await request(server, { method, path, headers: { Host: 'acme', Origin: 'https://a.test' } }));
+    assert.deepEqual(answers.map(({ status }) => status), [503, 204]);
+    for (const { headers } of answers) assert.equal(headers['access-control-allow-origin'], '*', 'a page can read it');
+  }
   for (const [method, name] of [['GET', ''], ['GET', 'acme'], ['PUT', 'acme'], ['DELETE', 'acme']])
     assert.equal((await admin(server, method, name, method === 'PUT' ? { suspend: true } : undefined)).status, 503);
   await until(() => /Connection refused.*trying again in \d+ ms/.test(server.log), 'the reason in the log');

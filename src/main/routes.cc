@@ -5,6 +5,7 @@
 #include "base/percent.h"
 #include "main/request_failure.h"
 #include "main/rest_tenant.h"
+#include "protocol/http/cors.h"
 #include "protocol/http/gzip.h"
 #include "services/ops/openapi.h"
 #include "services/realtime/shard.h"
@@ -49,6 +50,7 @@ http::Response not_loaded() {
   http::Response response =
       http::Response::json(503, R"({"message":"The control store cannot be reached yet: try again"})");
   response.headers.push_back({"retry-after", "1"});
+  http::allow_any_origin(response);
   return response;
 }
 
@@ -115,7 +117,8 @@ void Routes::on_refused(net::Worker& worker, const IpAddress& client, Expected e
 
 void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, http::Request request) {
   const std::string_view path = request.resource();
-  if (concerns_tenant(path) && !search_.is_loaded()) {
+  // A browser's question beforehand has its answer, else the page could not read this one.
+  if (concerns_tenant(path) && request.method != "OPTIONS" && !search_.is_loaded()) {
     return respond({.worker = worker, .connection = connection, .id = request.id, .takes_gzip = false}, not_loaded());
   }
   // Behind `/realtime/v1` SDKs ask for `/websocket`, and `/longpoll`.
