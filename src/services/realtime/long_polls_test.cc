@@ -1,0 +1,110 @@
+#include "services/realtime/long_polls.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "io/net/send_batch.h"
+#include "protocol/json/value.h"
+#include "services/realtime/shard.h"
+#include "testing/manual_clock.h"
+
+namespace rt::realtime {
+namespace {
+
+class NoLog final : public Log {
+ public:
+  bool enabled(LogLevel) const override { return false; }
+  void write(LogLevel, const LogFields&, std::string_view) override {}
+  std::uint64_t dropped() const override { return 0; }
+  void reopen() override {}
+};
+
+class NoRequests final : public net::RequestHandler {
+ public:
+  void on_request(net::Worker&, net::ConnectionId, http::Request) override {}
+  void on_answered(net::Worker&, net::ConnectionId, std::optional<int>) override {}
+  void on_refused(net::Worker&, const IpAddress&, Expected, const http::Refusal&) override {}
+};
+
+// Called once for each time that all mails before it were delivered, until it says false.
+class Between final : public net::Mail {
+ public:
+  Between(net::Worker& worker, std::function<bool()> call) : worker_(worker), call_(std::move(call)) {}
+  void deliver() override {
+    if (!call_()) return worker_.stop();
+    worker_.post(std::make_unique<Between>(worker_, std::move(call_)));
+  }
+
+ private:
+  net::Worker& worker_;
+  std::function<bool()> call_;
+};
+
+// A node of one worker, which runs on the test's thread. Its clock stands still, so no turn is over for its length.
+struct OneWorker {
+  OneWorker() { node.shards.push_back(&shard); }
+  ~OneWorker() { worker.discard_mail(); }
+
+  std::string open() {
+    std::string token;
+    const auto opened = shard.long_polls().open(
+        {.tenant = tenants.of_host("acme"), .token = std::make_shared<const Token>()},
+        [&token](const http::Response& response) { token = *json::Value(response.body).member("token")->string(); });
+    REQUIRE(opened);
+    return token;
+  }
+
+  ManualClock clock;
+  NoLog log;
+  NoRequests requests;
+  SystemRandom random;
+  LiveTenants tenants{[](std::string_view name) {
+                        return std::make_shared<const TenantRecord>(TenantRecord{.external_id = std::string(name)});
+                      },
+                      "", 1, clock};
+  Node node{{}, HashKey{1, 2}, tenants, log, random};
+  net::Worker worker{0, {}, clock, requests, std::make_unique<net::SendmsgBatch>()};
+  Shard shard{node, worker};
+};
+
+// The most frames, of so many of so many bytes in one POST, that were worked off before others had their turn.
+std::uint64_t most_at_once(std::size_t frames, std::size_t bytes) {
+  OneWorker one;
+  http::Request request{.method = "POST", .headers = {{"content-type", "application/x-ndjson"}}};
+  // No frames of the protocol, which are counted.
+  for (std::size_t n = 0; n < frames; ++n) request.body += "[" + std::string(bytes - 1, ' ') + "\n";
+  bool has_begun = false;
+  bool is_answered = false;
+  std::uint64_t done = 0;
+  std::uint64_t most = 0;
+  one.worker.post(std::make_unique<Between>(one.worker, [&] {
+    if (!std::exchange(has_begun, true)) {
+      one.shard.long_polls().post(one.open(), one.tenants.of_host("acme").get(), PostedFrames(std::move(request)),
+                                  [&is_answered](const http::Response& response) {
+                                    CHECK(response.body == R"({"status":200})");
+                                    is_answered = true;
+                                  });
+    }
+    const std::uint64_t now = one.shard.counters().malformed_frames.value();
+    most = std::max(most, now - std::exchange(done, now));
+    return !is_answered;
+  }));
+  one.worker.run();
+  CHECK(done == frames);
+  return most;
+}
+
+TEST_CASE("however much a client posts, others have their turn after 32 frames, 64 KiB, or a single larger one") {
+  CHECK(most_at_once(100, 20) == 32);
+  CHECK(most_at_once(20, 30'000) == 3);  // the third begins before 64 KiB are done
+  CHECK(most_at_once(20, 70'000) == 1);
+  CHECK(most_at_once(3, 2'000'000) == 1);
+}
+
+}  // namespace
+}  // namespace rt::realtime
