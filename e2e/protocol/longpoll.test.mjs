@@ -234,6 +234,21 @@ suite('a poll', () => {
     next.destroy();
   });
 
+  for (const workers of [1, 2]) {
+    test(`whose client has gone takes nothing: what comes waits for the next one, with ${workers} workers`, async (t) => {
+      const patient = await startServer({ workers });
+      t.after(() => patient.stop());
+      const abandoned = async () => (await patient.metrics()).value('realtime_long_polls_abandoned_total');
+      const { token } = await open(patient);
+      for (let n = 1; n <= 4; n += 1) { // at whichever worker the connection is
+        await waitingPoll(patient, token).then((gone) => gone.destroy());
+        await until(async () => (await abandoned()) === n, 'the end to be noticed');
+        await post(patient, token, heartbeat(`${n}`));
+        assert.deepEqual((await poll(patient, token)).json, { status: 200, token, messages: [heartbeatReply(`${n}`)] });
+      }
+    });
+  }
+
   test('is answered even if what it waits for is more than the worker has room for', async (t) => {
     const full = await startServer({ env: { WORKER_SEND_QUEUE_BYTES_MAX: 5_000_000, LONG_POLL_WINDOW_MS: 60_000 } });
     t.after(() => full.stop());

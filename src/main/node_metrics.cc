@@ -190,6 +190,9 @@ void write_long_polls(Exposition& out, const Writer& writer) {
   out.sample(writer.sum(&ShardCounters::long_polls_refused), {{"reason", "sessions"}});
   out.sample(writer.sum(&ShardCounters::long_poll_posts_too_large), {{"reason", "post_size"}});
   out.sample(writer.sum(&ShardCounters::long_poll_posts_over_limit), {{"reason", "posts_waiting"}});
+  out.metric("realtime_long_polls_abandoned_total", MetricType::kCounter,
+             "Polls whose client ended its connection before the answer.");
+  out.sample(writer.sum(&ShardCounters::long_polls_forgotten));
 }
 
 void write_rate_limits(Exposition& out, const Writer& writer) {

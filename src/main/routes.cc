@@ -81,6 +81,7 @@ Routes::Routes(const RoutesConfig& config, realtime::Node& node, tenancy::Tenant
       long_polls_(node) {}
 
 void Routes::add_worker(net::Worker& worker) {
+  long_polls_.add_worker();
   echoes_.push_back(std::make_unique<ops::Echo>(worker, node_.config.compression));
   realtime::Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
   request_logs_.push_back(
@@ -104,6 +105,7 @@ void Routes::on_request(net::Worker& worker, net::ConnectionId connection, http:
 }
 
 void Routes::on_answered(net::Worker& worker, net::ConnectionId connection, std::optional<int> status) {
+  long_polls_.on_answered(worker, connection, status);
   request_logs_[static_cast<std::size_t>(worker.index())]->end(connection, status, clock_.now());
 }
 
@@ -164,7 +166,7 @@ void Routes::administer(const Exchange& exchange, const http::Request& request) 
 }
 
 void Routes::long_poll(const Exchange& exchange, http::Request request) {
-  long_polls_.on_request(exchange.worker, std::move(request), [exchange](http::Response response) {
+  long_polls_.on_request(exchange.worker, exchange.connection, std::move(request), [exchange](http::Response response) {
     if (exchange.worker.in_loop_thread()) return respond(exchange, std::move(response));
     respond_from_elsewhere(exchange, std::move(response));
   });

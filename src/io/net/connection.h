@@ -37,6 +37,7 @@ struct HttpPart {
   Stage stage = Stage::kHead;
   http::BodyOf body_of = http::BodyOf::kGet;
   bool keep_alive = true;
+  bool is_watched = false;  // until the answer: the client's end is waited for
 };
 
 struct Connection;
@@ -107,8 +108,10 @@ struct Connection {
   int fd() { return descriptor.native_handle(); }
   // A request was read and not answered yet.
   bool is_answering() const { return phase == Phase::kHttp && http->stage == HttpPart::Stage::kAnswering; }
+  // Only the end of its input is of interest, and nothing came before that.
+  bool is_watched() const { return is_answering() && http->is_watched && !unread; }
   // Nothing stands in the way of reading on.
-  bool may_be_heard() const { return !paused && !is_answering() && !postponed && !held_back; }
+  bool may_be_heard() const { return !paused && (!is_answering() || is_watched()) && !postponed && !held_back; }
   bool has_output() const { return !queue.empty() || (tls && !tls->unsent().empty()); }
   std::size_t output_bytes() const { return queue.bytes() + (tls ? tls->unsent().size() : 0); }
 };

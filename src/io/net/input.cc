@@ -333,6 +333,7 @@ void Worker::Impl::respond(Connection& c, http::Response response) {
   const int status = response.status;
   enqueue_response(c, std::move(response), http.body_of, keep_alive);
   http.stage = HttpPart::Stage::kIdle;
+  http.is_watched = false;
   worker.requests_.on_answered(worker, c.id, status);
   c.linger_after_flush = c.linger_after_flush || !keep_alive;
   const Time idle_at = worker.now_ + worker.config_.idle_timeout;

@@ -134,6 +134,13 @@ void Worker::respond(ConnectionId id, http::Response response) {
   impl_->respond(*c, std::move(response));
 }
 
+void Worker::watch_for_end(ConnectionId id) {
+  Connection* c = impl_->find(id);
+  if (c == nullptr || !c->is_answering()) return;
+  c->http->is_watched = true;
+  if (c->is_watched()) impl_->go_on(*c);
+}
+
 void Worker::upgrade(ConnectionId id, std::string_view response_bytes, const WebSocketOptions& options,
                      MessageHandler& handler) {
   Connection* c = impl_->find(id);
@@ -184,7 +191,10 @@ void Worker::refuse_new_requests() {
   impl_->refusing_requests = true;
   for (auto& slot : impl_->slots) {
     Connection* c = slot.connection.get();
-    if (c != nullptr && c->phase == Phase::kHttp && c->http->stage == HttpPart::Stage::kIdle) impl_->drop(*c);
+    if (c == nullptr || c->phase != Phase::kHttp || c->http->stage != HttpPart::Stage::kIdle) continue;
+    // An answer may be on its way still.
+    c->linger_after_flush = true;
+    if (!c->has_output()) impl_->drop(*c);
   }
 }
 

@@ -54,7 +54,8 @@ class RequestHandler {
  public:
   virtual ~RequestHandler() = default;
   virtual void on_request(Worker& worker, ConnectionId connection, http::Request request) = 0;
-  // Once for each request, when it has its answer. nullopt: the connection ended before. Must not call the worker.
+  // Once for each request, when it has its answer. nullopt: the connection ended before. Must not call the worker, but
+  // for post().
   virtual void on_answered(Worker& worker, ConnectionId connection, std::optional<int> status) = 0;
   // What came is not that, or not all of it came in time; the connection ends. A status of 0: without an answer. Must
   // not call the worker.
@@ -198,6 +199,9 @@ class Worker {
   void post_to(Worker& other, std::unique_ptr<Mail> mail, std::size_t bytes);
 
   void respond(ConnectionId connection, http::Response response);
+  // Until the request is answered, the connection ends as soon as its client ends it, or its side of it; else that is
+  // noticed only with the answer. Not noticed behind a further request that came meanwhile.
+  void watch_for_end(ConnectionId connection);
   // Answers the handshake with 101 and hands messages to `handler`, which must outlive the connection.
   void upgrade(ConnectionId connection, std::string_view response_bytes, const WebSocketOptions& options,
                MessageHandler& handler);

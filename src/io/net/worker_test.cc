@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "io/net/send_batch.h"
 
@@ -47,6 +49,40 @@ class Relay final : public RequestHandler {
   std::deque<ConnectionId> waiting_;
 };
 
+// Answers at once with a body that no socket takes as a whole, but for `/never`, which has no answer and whose client's
+// end is watched for.
+class Answers final : public RequestHandler {
+ public:
+  static constexpr std::size_t kBodyBytes = 4'000'000;
+
+  void on_request(Worker& worker, ConnectionId connection, http::Request request) override {
+    if (request.target == "/never") return worker.watch_for_end(connection);
+    worker.respond(connection, http::Response::text(200, std::string(kBodyBytes, 'x') + "."));
+  }
+  void on_answered(Worker&, ConnectionId, std::optional<int> status) override {
+    std::atomic<int>& count = status ? answered : abandoned;
+    ++count;
+    count.notify_all();
+  }
+  void on_refused(Worker&, const IpAddress&, Expected, const http::Refusal&) override {}
+
+  static void await(const std::atomic<int>& count, int wanted) {
+    for (int seen = count; seen < wanted; seen = count) count.wait(seen);
+  }
+
+  std::atomic<int> answered{0};
+  std::atomic<int> abandoned{0};
+};
+
+class Call final : public Mail {
+ public:
+  explicit Call(std::function<void()> what) : what_(std::move(what)) {}
+  void deliver() override { what_(); }
+
+ private:
+  std::function<void()> what_;
+};
+
 class Client {
  public:
   explicit Client(Worker& worker) {
@@ -66,6 +102,12 @@ class Client {
     std::string requests;
     for (const std::string& target : targets) requests += "GET " + target + " HTTP/1.1\r\nhost: h\r\n\r\n";
     REQUIRE(::send(fd_, requests.data(), requests.size(), 0) == static_cast<ssize_t>(requests.size()));
+  }
+  void end_its_side() const { REQUIRE(shutdown(fd_, SHUT_WR) == 0); }
+  // True: the server has ended the connection.
+  bool hears_the_end() const {
+    char byte;
+    return recv(fd_, &byte, 1, 0) == 0;
   }
   // True: they are what comes next.
   bool hears(std::initializer_list<std::string> bodies) {
@@ -104,6 +146,44 @@ TEST_CASE("who answers another connection is not called for its next request fro
   worker.stop();
   thread.join();
   CHECK(relay.deepest == 1);
+}
+
+TEST_CASE("a worker that ends what waits for a next request sends the last answer as a whole first") {
+  const SystemClock clock;
+  Answers answers;
+  Worker worker(0, {}, clock, answers, std::make_unique<SendmsgBatch>());
+  std::thread thread([&worker] { worker.run(); });
+  Client reader(worker);
+  Client idle(worker);
+  for (Client* client : {&reader, &idle}) client->ask({"/"});
+  Answers::await(answers.answered, 2);
+  CHECK(idle.hears({std::string(Answers::kBodyBytes, 'x') + "."}));
+  worker.post(std::make_unique<Call>([&worker] { worker.refuse_new_requests(); }));
+  CHECK(idle.hears_the_end());
+  CHECK(reader.hears({std::string(Answers::kBodyBytes, 'x') + "."}));
+  CHECK(reader.hears_the_end());
+  worker.stop();
+  thread.join();
+}
+
+TEST_CASE("the end of a client that is watched for is noticed before there is an answer for it") {
+  const SystemClock clock;
+  Answers answers;
+  Worker worker(0, {}, clock, answers, std::make_unique<SendmsgBatch>());
+  std::thread thread([&worker] { worker.run(); });
+  {
+    const Client goes(worker);
+    goes.ask({"/never"});
+  }
+  Answers::await(answers.abandoned, 1);
+  const Client half(worker);
+  half.ask({"/never"});
+  half.end_its_side();
+  Answers::await(answers.abandoned, 2);
+  CHECK(half.hears_the_end());
+  worker.stop();
+  thread.join();
+  CHECK(answers.answered == 0);
 }
 
 }  // namespace

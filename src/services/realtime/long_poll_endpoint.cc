@@ -28,46 +28,75 @@ std::size_t bytes_of(const http::Request& request) {
 }  // namespace
 
 struct LongPollEndpoint::RequestMail final : public net::Mail {
-  RequestMail(LongPollEndpoint& owner, Shard& to, Shard& home_shard, http::Request what, LongPolls::Answer whom)
-      : endpoint(owner), shard(to), home(home_shard), request(std::move(what)), answer(std::move(whom)) {}
-  void deliver() override { endpoint.serve(shard, home, std::move(request), std::move(answer)); }
+  RequestMail(LongPollEndpoint& owner, Shard& to, const Asker& who, http::Request what, LongPolls::Answer whom)
+      : endpoint(owner), shard(to), asker(who), request(std::move(what)), answer(std::move(whom)) {}
+  void deliver() override { endpoint.serve(shard, asker, std::move(request), std::move(answer)); }
 
   LongPollEndpoint& endpoint;
   Shard& shard;
-  Shard& home;
+  const Asker asker;
   http::Request request;
   LongPolls::Answer answer;
 };
 
-Shard& LongPollEndpoint::shard_of(const net::Worker& worker) const {
-  return *node_.shards[static_cast<std::size_t>(worker.index())];
-}
+struct LongPollEndpoint::ForgetMail final : public net::Mail {
+  ForgetMail(Shard& to, std::string poll, const Asker& who) : shard(to), token(std::move(poll)), asker(who) {}
+  void deliver() override { shard.long_polls().forget(token, asker); }
 
-void LongPollEndpoint::on_request(net::Worker& worker, http::Request request, LongPolls::Answer answer) {
+  Shard& shard;
+  const std::string token;
+  const Asker asker;
+};
+
+Shard& LongPollEndpoint::shard_of(int worker) const { return *node_.shards[static_cast<std::size_t>(worker)]; }
+
+void LongPollEndpoint::on_request(net::Worker& worker, net::ConnectionId connection, http::Request request,
+                                  LongPolls::Answer answer) {
   if (request.method == "OPTIONS") return answer(http::preflight(request, "GET, POST, OPTIONS"));
   if (request.method != "GET" && request.method != "POST") return answer({.status = 400});
-  const auto owner = LongPollToken::worker_of(token_of(request));
-  Shard& here = shard_of(worker);
+  const std::string token = token_of(request);
+  const auto owner = LongPollToken::worker_of(token);
+  Shard& here = shard_of(worker.index());
   Shard& there = owner && *owner < node_.shards.size() ? *node_.shards[*owner] : here;
-  if (&there == &here) return serve(here, here, std::move(request), std::move(answer));
-  send(here, there, here, std::move(request), std::move(answer));
+  const Asker asker{worker.index(), connection};
+  if (request.method == "GET" && owner) {
+    waiting_[static_cast<std::size_t>(worker.index())].insert_or_assign(connection.slot, token);
+    worker.watch_for_end(connection);
+  }
+  if (&there == &here) return serve(here, asker, std::move(request), std::move(answer));
+  send(here, there, asker, std::move(request), std::move(answer));
 }
 
-void LongPollEndpoint::send(Shard& from, Shard& to, Shard& home, http::Request request, LongPolls::Answer answer) {
+void LongPollEndpoint::on_answered(net::Worker& worker, net::ConnectionId connection, std::optional<int> status) {
+  auto& waiting = waiting_[static_cast<std::size_t>(worker.index())];
+  const auto poll = waiting.find(connection.slot);
+  if (poll == waiting.end()) return;
+  const std::string token = std::move(poll->second);
+  waiting.erase(poll);
+  const auto owner = LongPollToken::worker_of(token);
+  if (status || !owner || *owner >= node_.shards.size()) return;
+  // Behind the poll, which went the same way.
+  Shard& there = *node_.shards[*owner];
+  there.worker().post(std::make_unique<ForgetMail>(there, token, Asker{worker.index(), connection}));
+}
+
+void LongPollEndpoint::send(Shard& from, Shard& to, const Asker& asker, http::Request request,
+                            LongPolls::Answer answer) {
   const std::size_t bytes = sizeof(RequestMail) + bytes_of(request);
   from.worker().post_to(to.worker(),
-                        std::make_unique<RequestMail>(*this, to, home, std::move(request), std::move(answer)), bytes);
+                        std::make_unique<RequestMail>(*this, to, asker, std::move(request), std::move(answer)), bytes);
 }
 
-void LongPollEndpoint::serve(Shard& shard, Shard& home, http::Request request, LongPolls::Answer answer) {
+void LongPollEndpoint::serve(Shard& shard, const Asker& asker, http::Request request, LongPolls::Answer answer) {
   const auto tenant = node_.tenants.of_host(request.host());
   const std::string token = token_of(request);
   if (request.method == "POST")
     return shard.long_polls().post(token, tenant.get(), PostedFrames(std::move(request)), answer);
-  if (shard.long_polls().poll(token, tenant.get(), answer)) return;
+  if (shard.long_polls().poll(token, tenant.get(), asker, answer)) return;
+  Shard& home = shard_of(asker.worker);
   if (&shard == &home) return open(home, request, std::move(answer));
   // Else a token that somebody made up would say where all new sessions are.
-  send(shard, home, home, std::move(request), std::move(answer));
+  send(shard, home, asker, std::move(request), std::move(answer));
 }
 
 void LongPollEndpoint::open(Shard& shard, const http::Request& request, LongPolls::Answer answer) {

@@ -54,6 +54,7 @@ struct LongPolls::Client {
   bool is_paused = false;  // by its session
   PollQueue queue;
   Answer poll;            // the one that waits, if any
+  Asker asker;            // whose it is
   std::list<Post> posts;  // in the order they came; the first may be half done
   std::size_t posted_bytes = 0;
   Deadline due{on_due, this};  // with a poll: to be answered; without: nobody asks any more
@@ -122,14 +123,26 @@ net::ConnectionId LongPolls::take_slot() {
   return {slot | kLongPollSlot, slots_[slot].generation};
 }
 
-bool LongPolls::poll(std::string_view token, const LiveTenant* tenant, Answer& answer) {
+bool LongPolls::poll(std::string_view token, const LiveTenant* tenant, const Asker& asker, Answer& answer) {
   Client* found = client(token, tenant);
   if (found == nullptr) return false;
   const Answer older = std::exchange(found->poll, std::move(answer));
+  found->asker = asker;
   found->due.set(shard_.worker().wheel(), shard_.worker().now() + window_);
   if (!found->queue.is_empty()) call(*found);
   if (older) older(no_messages_answer(std::string(token)));
   return true;
+}
+
+// As if it had never asked: the session lives on for whoever comes back in time.
+void LongPolls::forget(std::string_view token, const Asker& asker) {
+  const auto found = clients_.find(token);
+  if (found == clients_.end()) return;
+  Client& client = *found->second;
+  if (!client.poll || client.asker != asker) return;
+  client.poll = nullptr;
+  client.due.set(shard_.worker().wheel(), shard_.worker().now() + lifetime_);
+  shard_.counters().long_polls_forgotten.add();
 }
 
 void LongPolls::post(std::string_view token, const LiveTenant* tenant, PostedFrames frames, const Answer& answer) {

@@ -31,8 +31,15 @@ class Shard;
 
 class LongPolls {  // used on its worker's thread
  public:
-  // Called once, on this worker's thread; whoever asked may be gone. Does not lead to another call before it returns.
+  // Called once, on this worker's thread, but for polls that are forgotten; whoever asked may be gone. Does not lead to
+  // another call before it returns.
   using Answer = std::function<void(http::Response)>;
+  // The connection that a poll came over, of any worker.
+  struct Asker {
+    int worker = 0;
+    net::ConnectionId connection;
+    bool operator==(const Asker&) const = default;
+  };
 
   explicit LongPolls(Shard& shard);
   ~LongPolls();
@@ -40,7 +47,9 @@ class LongPolls {  // used on its worker's thread
   // Opens a session and tells its token, unless there are too many: then the text that says so.
   Result<void> open(SessionStart start, const Answer& answer);
   // False: there is no such session of the tenant, and nothing has been answered.
-  bool poll(std::string_view token, const LiveTenant* tenant, Answer& answer);
+  bool poll(std::string_view token, const LiveTenant* tenant, const Asker& asker, Answer& answer);
+  // The connection has ended. If its poll waits still, what comes from now on is kept for the next one.
+  void forget(std::string_view token, const Asker& asker);
   void post(std::string_view token, const LiveTenant* tenant, PostedFrames frames, const Answer& answer);
 
   // As a worker does for a connection. `id` has kLongPollSlot; it may name none any more.

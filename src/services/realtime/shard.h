@@ -58,6 +58,7 @@ struct ShardCounters {
   Counter long_poll_posts_over_limit;  // refused: too much waited to be worked off
   Counter long_polls_slow;             // sessions ended because too much waited for their next poll
   Counter long_polls_over_worker_cap;  // likewise, the largest when all of a worker were too large
+  Counter long_polls_forgotten;        // polls whose client went before there was an answer
   Counter long_poll_frames_dropped;    // with them
   Counter long_poll_frames_unfetched;  // that waited for a poll which never came
   Counter join_limit_triggers;         // how often a tenant reached its join rate
