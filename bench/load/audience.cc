@@ -156,4 +156,20 @@ Result<Compared> measure_in_turns(const Bench& bench, Audience& one, Audience& o
   return out;
 }
 
+void add_cost_of_other(Report& report, const std::string& scenario, const Compared& runs,
+                       std::optional<double> cpu_ratio_max) {
+  report.add({.scenario = scenario,
+              .figure = "server CPU per delivery",
+              .unit = "ns",
+              .values = runs.other.cpu_ns_per_delivery,
+              .baseline = runs.one.cpu_ns_per_delivery,
+              .ratio = ratios(runs.other.cpu_ns_per_delivery, runs.one.cpu_ns_per_delivery),
+              .ratio_max = cpu_ratio_max});
+  report.add({.scenario = scenario,
+              .figure = "latency p99",
+              .unit = "µs",
+              .values = runs.other.latency_p99_us,
+              .baseline = runs.one.latency_p99_us});
+}
+
 }  // namespace rt::load

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -102,5 +103,9 @@ struct Compared {
 
 // Runs in turns, so that what disturbs the machine for a while disturbs both.
 Result<Compared> measure_in_turns(const Bench& bench, Audience& one, Audience& other, const Traffic& traffic);
+
+// Rows with the CPU per delivery and the latency of `other`, whose baseline is `one`.
+void add_cost_of_other(Report& report, const std::string& scenario, const Compared& runs,
+                       std::optional<double> cpu_ratio_max);
 
 }  // namespace rt::load

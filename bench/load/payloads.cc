@@ -54,18 +54,7 @@ void add_compressed(Report& report, const Size& size, const Compared& runs, Audi
               .baseline = wire_bytes(plain),
               .ratio = ratios(wire_bytes(compressed), wire_bytes(plain)),
               .ratio_max = size.bytes_ratio_max});
-  report.add({.scenario = scenario,
-              .figure = "server CPU per delivery",
-              .unit = "ns",
-              .values = runs.other.cpu_ns_per_delivery,
-              .baseline = runs.one.cpu_ns_per_delivery,
-              .ratio = ratios(runs.other.cpu_ns_per_delivery, runs.one.cpu_ns_per_delivery),
-              .ratio_max = size.cpu_ratio_max});
-  report.add({.scenario = scenario,
-              .figure = "latency p99",
-              .unit = "µs",
-              .values = runs.other.latency_p99_us,
-              .baseline = runs.one.latency_p99_us});
+  add_cost_of_other(report, scenario, runs, size.cpu_ratio_max);
 }
 
 void add_not_offered(Report& report, const Size& size) {

@@ -5,7 +5,6 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <optional>
 #include <string>
 
 #include "load/audience.h"
@@ -64,21 +63,6 @@ class Certificate {
   std::filesystem::path directory_;
 };
 
-void add_rows(Report& report, const std::string& scenario, const Compared& runs) {
-  report.add({.scenario = scenario,
-              .figure = "server CPU per delivery",
-              .unit = "ns",
-              .values = runs.other.cpu_ns_per_delivery,
-              .baseline = runs.one.cpu_ns_per_delivery,
-              .ratio = ratios(runs.other.cpu_ns_per_delivery, runs.one.cpu_ns_per_delivery),
-              .ratio_max = kRatioMax});
-  report.add({.scenario = scenario,
-              .figure = "latency p99",
-              .unit = "µs",
-              .values = runs.other.latency_p99_us,
-              .baseline = runs.one.latency_p99_us});
-}
-
 Result<void> compare(const Bench& bench, const ServerConfig& secured, const std::string& scenario,
                      const Traffic& traffic) {
   const auto plain = ServerAudience::gather(bench, bench.server, traffic);
@@ -87,7 +71,7 @@ Result<void> compare(const Bench& bench, const ServerConfig& secured, const std:
   if (!secure) return tl::make_unexpected(secure.error());
   const auto runs = measure_in_turns(bench, **plain, **secure, traffic);
   if (!runs) return tl::make_unexpected(runs.error());
-  add_rows(bench.report, scenario, *runs);
+  add_cost_of_other(bench.report, scenario, *runs, kRatioMax);
   return {};
 }
 

@@ -8,7 +8,6 @@
 
 #include <sys/uio.h>
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
