@@ -2,8 +2,6 @@
 // acknowledges and does not answer is noticed by nobody else.
 #include "io/store/postgres_session.h"
 
-#include <dlfcn.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -15,26 +13,12 @@
 
 #include "base/check.h"
 #include "io/store/resolve.h"
+#include "libpq/libpq.h"
 
 namespace rt::store {
 
-// What we use of libpq. Each member has the name and the type of its function.
-#define RT_LIBPQ_FUNCTIONS(use)                                                                                      \
-  use(PQclear) use(PQcmdTuples) use(PQconnectPoll) use(PQconnectStartParams) use(PQconsumeInput) use(PQerrorMessage) \
-      use(PQfinish) use(PQgetResult) use(PQgetisnull) use(PQgetlength) use(PQgetvalue) use(PQisBusy) use(PQntuples)  \
-          use(PQpingParams) use(PQresultErrorField) use(PQresultErrorMessage) use(PQresultStatus) use(PQsendQuery)   \
-              use(PQsendQueryParams) use(PQsetErrorVerbosity) use(PQsocket) use(PQstatus)
-
-struct Libpq {
-// NOLINTNEXTLINE(bugprone-macro-parentheses): it declares a name
-#define RT_MEMBER(name) decltype(&::name) name = nullptr;
-  RT_LIBPQ_FUNCTIONS(RT_MEMBER)
-#undef RT_MEMBER
-};
-
 namespace {
 
-constexpr const char* kLibrary = "libpq.so.5";
 constexpr const char* kPingTimeoutSeconds = "5";
 constexpr const char* kTcpTimeoutMs = "10000";
 constexpr std::chrono::seconds kAnswerTimeout{12};  // longer than the server's own statement_timeout
@@ -42,21 +26,6 @@ constexpr int kPollMs = 50;
 // Also where the database cannot be asked for parameters at connect, behind a pooler.
 constexpr const char* kSessionSettings =
     "SET statement_timeout = 10000; SET lock_timeout = 10000; SET timezone = 'UTC'";
-
-// It stays loaded until the process ends: libraries that it brings do not stand being unloaded.
-Result<Libpq> load_libpq() {
-  void* const library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr)
-    return fail(std::string("a Postgres control store needs libpq: install the package libpq5, or what has ") +
-                kLibrary + " (" + dlerror() + ")");
-  Libpq out;
-#define RT_FIND(name)                                                     \
-  out.name = reinterpret_cast<decltype(out.name)>(dlsym(library, #name)); \
-  if (out.name == nullptr) return fail(std::string(kLibrary) + " is too old: it has no " + #name);
-  RT_LIBPQ_FUNCTIONS(RT_FIND)
-#undef RT_FIND
-  return out;
-}
 
 std::string one_line(std::string_view text) {
   std::string out(text.substr(0, text.find_last_not_of('\n') + 1));
@@ -112,9 +81,9 @@ bool PostgresSession::is_broken() const { return !connection_ || libpq_->PQstatu
 Result<void> PostgresSession::prepare() {
   if (interrupted_) return failed(Failure::kUnavailable, "connecting to", "the server is stopping");
   if (!is_broken()) return {};
-  static const Result<Libpq> loaded = load_libpq();
+  const auto loaded = libpq();
   if (!loaded) return refused(loaded.error().message);
-  libpq_ = &*loaded;
+  libpq_ = *loaded;
   if (auto connected = connect(); !connected) return connected;
   auto set = set_session();
   if (!set) connection_.reset();  // or it would be used without

@@ -17,9 +17,11 @@
 struct pg_conn;    // libpq's PGconn
 struct pg_result;  // libpq's PGresult
 
-namespace rt::store {
-
+namespace rt {
 struct Libpq;  // the functions of it that we use
+}
+
+namespace rt::store {
 
 class PostgresSession {
  public:
