@@ -128,4 +128,33 @@ suite('rates', { concurrency: true }, () => {
     const answer = await request(server, { path: socketPath(server), headers: upgradeHeaders() });
     assert.equal(answer.status, 429);
   });
+
+  test('above the presence rate channels that track or join with presence are closed, and it ends [P-171] [E-011]', async () => {
+    const LIMIT = 2;
+    const TOPIC = 'realtime:crowd';
+    const ENABLED = { config: { presence: { enabled: true } } };
+    const MESSAGE = 'Too many presence messages per second';
+    const server = await start({ TENANT_MAX_PRESENCE_EVENTS_PER_SECOND: LIMIT, CLIENT_PRESENCE_MAX_CALLS: 1000 });
+    const clients = await Promise.all(numbers(3).map(() => connect(server)));
+    const track = (client, n) => client.request(TOPIC, 'presence', { event: 'track', payload: { n } });
+    for (const client of clients) await client.join(TOPIC, ENABLED);
+    // A state, then a track and its diff to three members, each counts.
+    for (const n of numbers(20)) assert.equal((await track(clients[0], n)).payload.status, 'ok');
+    await until(async () => (await triggers(server, 'presence_events')) === 1, 'the rate to be reached', PATIENCE_MS);
+
+    clients[0].push(TOPIC, 'presence', { event: 'track', payload: {} });
+    assert.equal((await clients[0].next((frame) => frame.event === 'system')).payload.message, MESSAGE);
+    const late = await connect(server);
+    await late.join(TOPIC, ENABLED);
+    await late.expectShutdown(TOPIC, MESSAGE);
+    // Who only listens, and who untracks, is not concerned.
+    await late.join(TOPIC, { config: {} });
+    assert.equal((await clients[1].request(TOPIC, 'presence', { event: 'untrack' })).payload.status, 'ok');
+    assert.equal(linesOf(server, 'PresenceRateLimitReached: Too many presence events per second'), 1, 'one line each time the rate is reached');
+    const metrics = await server.metrics();
+    assert.equal(metrics.value('realtime_presence_channels_closed_total', { reason: 'tenant_rate' }), 2);
+
+    await until(async () => (await over(server, 'presence_events')) === 0, 'the average to fall', PATIENCE_MS);
+    assert.equal((await track(late, 1)).payload.status, 'ok');
+  });
 });

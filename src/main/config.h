@@ -65,6 +65,11 @@ struct Config {
   std::chrono::milliseconds token_confirm_interval{300'000};
   std::chrono::milliseconds tenant_cache_expiration{30'000};
 
+  // Presence
+  std::int64_t client_presence_max_calls = 5;  // of one channel in a window, where the tenant has no number of its own
+  std::chrono::milliseconds client_presence_window{30'000};
+  std::chrono::milliseconds presence_coalesce_max{50};
+
   std::optional<StoreKind> store;  // nullopt: Postgres where db_host is given, else SQLite
   // Of the control database, and of the seeded tenant's.
   std::optional<std::string> db_host;

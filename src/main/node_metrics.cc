@@ -150,6 +150,8 @@ void write_payloads(Exposition& out, Writer& writer) {
   writer.histogram(
       [](const realtime::ShardCounters& shard, HistogramCounts& counts) { shard.broadcasts.add_to(counts); }, 1,
       {{"message_type", "broadcast"}});
+  writer.histogram([](const realtime::ShardCounters& shard, HistogramCounts& counts) { shard.tracks.add_to(counts); },
+                   1, {{"message_type", "presence"}});
 }
 
 void write_errors(Exposition& out, const NodeParts& node) {
@@ -201,14 +203,40 @@ void write_rate_limits(Exposition& out, const Writer& writer) {
              "How often a tenant reached one of its rates, by rate.");
   out.sample(writer.sum(&ShardCounters::join_limit_triggers), {{"rate", "joins"}});
   out.sample(writer.sum(&ShardCounters::event_limit_triggers), {{"rate", "events"}});
+  out.sample(writer.sum(&ShardCounters::presence_limit_triggers), {{"rate", "presence_events"}});
   out.sample(writer.sum(&ShardCounters::request_limit_triggers), {{"rate", "requests"}});
   out.metric("realtime_tenants_over_rate", MetricType::kGauge, "Tenants above one of their rates now, by rate.");
   out.sample(writer.sum(&ShardCounters::tenants_over_join_rate), {{"rate", "joins"}});
   out.sample(writer.sum(&ShardCounters::tenants_over_event_rate), {{"rate", "events"}});
+  out.sample(writer.sum(&ShardCounters::tenants_over_presence_rate), {{"rate", "presence_events"}});
   out.sample(writer.sum(&ShardCounters::tenants_over_request_rate), {{"rate", "requests"}});
   out.metric("realtime_channels_over_event_rate_total", MetricType::kCounter,
              "Channels closed because their tenant had too many messages.");
   out.sample(writer.sum(&ShardCounters::channels_over_event_rate));
+}
+
+void write_presence(Exposition& out, const NodeParts& node, Writer& writer) {
+  using realtime::ShardCounters;
+  out.metric("realtime_presences", MetricType::kGauge, "Entries of channels in the presence of their topics.");
+  out.sample(writer.sum(&ShardCounters::presences));
+  writer.counter("realtime_presence_diffs_total", "Changes of a topic's presence told to its members.",
+                 &ShardCounters::presence_diffs);
+  writer.counter("realtime_presence_deliveries_total", "Those changes put into the queues of members.",
+                 &ShardCounters::presence_deliveries);
+  writer.counter("realtime_presence_states_total", "States of presence given to channels that joined.",
+                 &ShardCounters::presence_states);
+  out.metric("realtime_presence_channels_closed_total", MetricType::kCounter,
+             "Channels closed for what they tracked or how often, by reason.");
+  using End = channels::ChannelHost::PresenceEnd;
+  for (const auto& [why, name] : {std::pair(End::kClientRate, "client_rate"),
+                                  {End::kTenantRate, "tenant_rate"},
+                                  {End::kSize, "size"},
+                                  {End::kFull, "topic_full"}}) {
+    std::int64_t count = 0;
+    for (const realtime::Shard* shard : node.shards)
+      count += number(shard->counters().presence_ends[static_cast<std::size_t>(why)]);
+    out.sample(count, {{"reason", name}});
+  }
 }
 
 void write_log_drops(Exposition& out, const NodeParts& node, const Writer& writer) {
@@ -302,6 +330,9 @@ std::string scrape_node(const NodeParts& node) {
                  &net::Traffic::out);
   writer.counter_once_seen("realtime_channel_global_events",
                            "Broadcasts taken from clients and each of their deliveries.", &ShardCounters::events);
+  writer.counter_once_seen("realtime_channel_global_presence_events",
+                           "States and changes of presence, and each delivery of those.",
+                           &ShardCounters::presence_events);
   writer.counter_once_seen("realtime_channel_global_joins", "Joins.", &ShardCounters::joins);
   write_joins(out, writer);
   write_handling(out, writer);
@@ -343,6 +374,7 @@ std::string scrape_node(const NodeParts& node) {
   write_drops(out, writer);
   write_long_polls(out, writer);
   write_rate_limits(out, writer);
+  write_presence(out, node, writer);
   write_log_drops(out, node, writer);
   if (node.pushes != nullptr) write_pushes(out, *node.pushes);
   if (node.vacancy_sweeps != nullptr) write_vacancy_sweeps(out, *node.vacancy_sweeps);

@@ -190,12 +190,26 @@ Result<std::vector<std::unique_ptr<net::SendBatch>>> send_batches(const Config& 
   return batches;
 }
 
-realtime::NodeConfig node_config(const Config& config) {
+// The hash is the same on all nodes, so its key is no secret.
+ReplicaId this_replica(std::string_view node_name, const Clock& clock) {
+  return {.node = siphash({0x6e6f6465, 0x6e616d65}, node_name),
+          .incarnation = static_cast<std::uint64_t>(
+              std::chrono::duration_cast<std::chrono::nanoseconds>(clock.wall().time_since_epoch()).count())};
+}
+
+realtime::NodeConfig node_config(const Config& config, ReplicaId replica) {
   realtime::NodeConfig out;
+  out.replica = replica;
   out.channels.socket_bytes_max = config.socket_channel_bytes_max;
   out.channels.error_backoff = config.channel_error_backoff;
   out.channels.token_confirm_interval = config.token_confirm_interval;
   out.channels.replication_ready_timeout = config.replication_ready_timeout;
+  out.channels.presence_events_max = config.client_presence_max_calls;
+  out.channels.presence_window = config.client_presence_window;
+  out.channels.presence_bytes_max = config.send_queue_bytes_max / 4;
+  out.presence.coalesce = config.presence_coalesce_max;
+  out.presence.topic_bytes_max = config.send_queue_bytes_max / 2;
+  out.presence_queue_bytes_max = config.worker_send_queue_bytes_max / 4;
   out.compression = compression(config);
   out.connect_error_backoff = config.connect_error_backoff;
   out.no_channel_timeout = config.no_channel_timeout;
@@ -420,10 +434,12 @@ int serve(Config config) {
       config.workers > 0 ? config.workers : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
   realtime::LiveTenants tenants([&directory](std::string_view name) { return directory.find(name); },
                                 config.default_tenant, static_cast<std::size_t>(workers), clock);
-  realtime::Node node(node_config(config), HashKey{random.next(), random.next()}, tenants, **log, random);
+  const std::string node_name = config.app_name + "@127.0.0.1";
+  realtime::Node node(node_config(config, this_replica(node_name, clock)), HashKey{random.next(), random.next()},
+                      tenants, **log, random);
   NodeParts parts{.tenants = &tenants,
                   .connections_max = config.connections_max,
-                  .node_name = config.app_name + "@127.0.0.1",
+                  .node_name = node_name,
                   .region = config.region,
                   .started_at = started_at,
                   .log = log->get(),
@@ -499,7 +515,8 @@ int serve(Config config) {
            .keys = change.effects.keys,
            .disconnects = change.effects.disconnects,
            .event_rate = change.effects.event_rate,
-           .join_rate = change.effects.join_rate});
+           .join_rate = change.effects.join_rate,
+           .presence_rate = change.effects.presence_rate});
   });
   int exit_code = 0;
   {

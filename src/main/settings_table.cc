@@ -397,6 +397,16 @@ std::vector<Setting> tenant_settings() {
   };
 }
 
+std::vector<Setting> presence_settings() {
+  return {
+      {"CLIENT_PRESENCE_MAX_CALLS", "", number(&Config::client_presence_max_calls, {1, INT32_MAX}),
+       "presence messages that one channel may send in a window"},
+      {"CLIENT_PRESENCE_WINDOW_MS", "", milliseconds(&Config::client_presence_window, 1), "that window"},
+      {"PRESENCE_COALESCE_MAX_MS", "", milliseconds(&Config::presence_coalesce_max, 0),
+       "longest time that changes of a topic's presence are gathered into one message; 0: they are not"},
+  };
+}
+
 std::vector<Setting> metrics_settings() {
   return {
       {"METRICS_PUSHER_ENABLED", "", boolean(&Config::metrics_pusher_enabled), "push metrics to METRICS_PUSHER_URL"},
@@ -430,10 +440,15 @@ std::vector<Setting> log_settings() {
 }  // namespace
 
 std::vector<SettingGroup> all_settings() {
-  return {{"Listener", listener_settings()},         {"Sockets", socket_settings()},
-          {"Process", process_settings()},           {"Database", database_settings()},
-          {"Tokens and secrets", secret_settings()}, {"Tenants", tenant_settings()},
-          {"Metrics", metrics_settings()},           {"Log", log_settings()}};
+  return {{"Listener", listener_settings()},
+          {"Sockets", socket_settings()},
+          {"Process", process_settings()},
+          {"Database", database_settings()},
+          {"Tokens and secrets", secret_settings()},
+          {"Tenants", tenant_settings()},
+          {"Presence", presence_settings()},
+          {"Metrics", metrics_settings()},
+          {"Log", log_settings()}};
 }
 
 }  // namespace rt::app

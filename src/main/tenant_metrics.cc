@@ -65,14 +65,18 @@ class Writer {
   void payload_sizes(std::string_view name, std::string_view help) {
     out_.metric(name, MetricType::kHistogram, help);
     for (const auto& tenant : tenants_) {
-      HistogramCounts counts;
-      tenant->for_each_usage([&](const TenantUsage& usage) { usage.broadcasts.add_to(counts); });
-      if (counts.total() > 0)
-        out_.histogram(counts, 1, {{"message_type", "broadcast"}, {"tenant", tenant->external_id}});
+      payload_sizes_of(*tenant, "broadcast", &TenantUsage::broadcasts);
+      payload_sizes_of(*tenant, "presence", &TenantUsage::tracks);
     }
   }
 
  private:
+  void payload_sizes_of(const LiveTenant& tenant, std::string_view type, realtime::PayloadSizes TenantUsage::* sizes) {
+    HistogramCounts counts;
+    tenant.for_each_usage([&](const TenantUsage& usage) { (usage.*sizes).add_to(counts); });
+    if (counts.total() > 0) out_.histogram(counts, 1, {{"message_type", type}, {"tenant", tenant.external_id}});
+  }
+
   Exposition& out_;
   std::vector<std::shared_ptr<const LiveTenant>> tenants_;
 };
@@ -95,6 +99,8 @@ std::string scrape_tenants(const NodeParts& node, std::string before) {
   writer.gauge("realtime_connections_connected_cluster", "The same on all nodes.", connected);
   writer.counter("realtime_channel_events", "Broadcasts taken from clients and each of their deliveries.",
                  &LiveTenant::events);
+  writer.counter("realtime_channel_presence_events", "States and changes of presence, and each delivery of those.",
+                 &LiveTenant::presence);
   writer.counter("realtime_channel_joins", "Joins.", &LiveTenant::joins);
   writer.traffic("realtime_channel_input_bytes", "Bytes read from WebSockets.", &net::Traffic::in);
   writer.traffic("realtime_channel_output_bytes", "Bytes written to WebSockets.", &net::Traffic::out);

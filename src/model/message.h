@@ -13,10 +13,11 @@ namespace rt {
 using SocketId = std::uint64_t;
 
 enum class MessageKind : std::uint8_t {
-  kJson,        // `payload` is the whole payload object of the event `broadcast`, as pushed
-  kUserJson,    // `event` and `payload` apart; the payload calls itself JSON
-  kUserBinary,  // the same with bytes
-  kOpaque,      // bytes without an event of their own
+  kJson,          // `payload` is the whole payload object of the event `broadcast`, as pushed
+  kUserJson,      // `event` and `payload` apart; the payload calls itself JSON
+  kUserBinary,    // the same with bytes
+  kOpaque,        // bytes without an event of their own
+  kPresenceDiff,  // no broadcast: `payload` is what is new in the presence of the topic
 };
 
 struct Message {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -17,6 +18,11 @@ namespace rt::channels {
 // To this socket: a whole WebSocket frame.
 struct SendFrame {
   std::string frame;
+};
+
+// To this socket: a fragment of an uncompressed message, which may be shared with others.
+struct SendFragment {
+  std::shared_ptr<const std::string> frame;
 };
 
 enum class Echo : std::uint8_t { kSkipSender, kIncludeSender };
@@ -57,7 +63,7 @@ struct AskRights {
   RightsQuestion question;
 };
 
-using Action = std::variant<SendFrame, Publish, CloseSocket, CutSocket, LogLine, Count, AskRights>;
+using Action = std::variant<SendFrame, SendFragment, Publish, CloseSocket, CutSocket, LogLine, Count, AskRights>;
 using Actions = std::vector<Action>;
 
 }  // namespace rt::channels

@@ -1,6 +1,8 @@
 // One socket's membership of one topic, from join to leave.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -12,12 +14,27 @@ namespace rt::channels {
 
 class ChannelSet;
 
+// What a channel has of presence. Most have none.
+struct ChannelPresence {
+  std::uint64_t id = 0;                    // by which the home of the topic's presence knows the channel
+  std::unique_ptr<const std::string> key;  // null: the client gave none
+  std::uint64_t tracked_hash = 0;          // of what was tracked last
+  Time window_begin{};
+  std::uint32_t events_in_window = 0;
+  std::uint32_t tracked_bytes = 0;  // that it takes, key included
+  bool is_tracked = false;
+
+  std::size_t bytes() const { return sizeof *this + (key == nullptr ? 0 : key->size()) + tracked_bytes; }
+};
+
 struct Channel {
+  ~Channel();  // leaves the presence of the topic
   Channel(ChannelSet& owner, TopicTable& topics, const TopicKey& key, SocketId socket, const FrameForm& form);
 
   // What it holds in memory that the client chose.
   std::size_t bytes() const {
-    return sizeof(Channel) + topic().size() + recorded_join_ref.size() + join_ref.size() + token->text.size();
+    return sizeof(Channel) + topic().size() + recorded_join_ref.size() + join_ref.size() + token->text.size() +
+           (presence == nullptr ? 0 : presence->bytes());
   }
   const std::string& topic() const { return seat.topic().name; }
   std::string_view sub_topic() const { return std::string_view(topic()).substr(kTopicPrefix.size()); }
@@ -33,6 +50,7 @@ struct Channel {
   Time confirm_at{};                         // when the token is looked at again
   std::optional<Time> replication_ready_by;  // when the wait for the replication notice is given up
   Deadline deadline;                         // the earlier of the two
+  std::unique_ptr<ChannelPresence> presence;
   Seat seat;
 };
 

@@ -22,6 +22,11 @@ struct ChannelRules {
   std::chrono::milliseconds token_confirm_interval{300'000};
   std::chrono::milliseconds replication_ready_timeout{60'000};
   std::chrono::milliseconds rights_timeout{30'000};  // who answers has shorter ones of his own
+  // Of one channel, where the tenant has no numbers of its own.
+  std::int64_t presence_events_max = 5;  // in a window
+  std::chrono::milliseconds presence_window{30'000};
+  // What is tracked, with its key: a diff has to fit into every queue twice over.
+  std::size_t presence_bytes_max = 4 * 1024 * 1024;
 };
 
 class ChannelHost {
@@ -51,6 +56,22 @@ class ChannelHost {
   virtual void note_join(JoinResult result) = 0;  // how a join ended, for the metrics
   virtual void note_message() = 0;                // a joined channel has one to handle; likewise
   virtual void count_event() = 0;                 // something of this client that counts as an event of the tenant
+
+  // Presence has its home elsewhere. What is said to it of one channel takes effect there in this order, after the
+  // call. `id` is that of the channel; leave_presence() ends all that is known of it.
+  virtual std::uint64_t take_presence_id() = 0;
+  // The key of a channel that was given none: unique, and always the same.
+  virtual std::string presence_key(std::uint64_t id) const = 0;
+  virtual void ask_presence_state(const TopicKey& topic, std::uint64_t id) = 0;
+  virtual void track(const TopicKey& topic, std::uint64_t id, const std::string& key, std::string payload) = 0;
+  virtual void untrack(const TopicKey& topic, std::uint64_t id) = 0;
+  virtual void leave_presence(const TopicKey& topic, std::uint64_t id) = 0;
+  // The tenant has had so much of it lately that it has to stop.
+  virtual bool presence_is_over_limit() = 0;
+  virtual void count_presence_state() = 0;                   // as one event of it
+  virtual void count_track(std::uint64_t payload_size) = 0;  // likewise; as the limit of a payload measures it
+  enum class PresenceEnd : std::uint8_t { kClientRate, kTenantRate, kSize, kFull };
+  virtual void note_presence_end(PresenceEnd why) = 0;  // a channel is closed for what it tracks
 
   // Actions that a deadline brought about, outside of any call from the host.
   virtual void perform(Actions& actions) = 0;

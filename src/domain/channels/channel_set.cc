@@ -22,6 +22,10 @@ Channel::Channel(ChannelSet& owner, TopicTable& topics, const TopicKey& key, Soc
           this),
       seat(topics, key, socket, form) {}
 
+Channel::~Channel() {
+  if (presence != nullptr) set.leave_presence(*this);
+}
+
 HeldTopic::HeldTopic(ChannelSet& owner, std::string name, Why reason)
     : set(owner),
       topic(std::move(name)),
@@ -104,12 +108,6 @@ void ChannelSet::leave(Channel& channel, const Message& message, Actions& out) {
   reply(channel.join_ref, message, "ok", "{}", out);
   out.push_back(SendFrame{close_frame_of(channel)});
   remove(channel);
-}
-
-// Nothing can be tracked yet; clients are told so instead of waiting for a time-out.
-void ChannelSet::presence(Channel& channel, const Message& message, Actions& out) {
-  const bool is_opaque = std::holds_alternative<phoenix::RawPayload>(message.payload);
-  reply(channel.join_ref, message, is_opaque ? "ok" : "error", "{}", out);
 }
 
 void ChannelSet::reply(std::string_view join_ref, const Message& message, std::string_view status,

@@ -15,6 +15,7 @@
 #include "domain/channels/channel_host.h"
 #include "domain/channels/held_topic.h"
 #include "domain/channels/join_request.h"
+#include "protocol/json/value.h"
 #include "protocol/phoenix/encoder.h"
 #include "protocol/phoenix/message.h"
 
@@ -55,12 +56,24 @@ class ChannelSet {
   // Ends a channel, if there is one of this topic: the client is told why and that it is closed.
   void end(std::string_view topic, std::string_view reason, Actions& out);
 
+  // The state that a channel asked for. Its payload is a fragment in the middle of a message, which many share; where
+  // this socket takes no fragments, or it is small, it is copied. Nothing happens if the channel is gone.
+  enum class Fragments : std::uint8_t { kTaken, kNotTaken };
+  void give_presence_state(std::string_view topic, std::uint64_t id, const std::shared_ptr<const std::string>& state,
+                           Fragments fragments, Actions& out);
+  // What the channel tracked is not kept. Likewise.
+  void refuse_presence(std::string_view topic, std::uint64_t id, Actions& out);
+  // For a channel that gets changes of presence by itself.
+  void push_presence_diff(std::string_view topic, std::string_view diff, Actions& out);
+
   // Ends them all: each is told that the server wants it so, and the socket is closed.
   void disconnect(Actions& out);
 
   // Called by deadlines.
   void on_channel_due(Channel& channel);
   void on_held_due(HeldTopic& held);
+  // Called by a channel that ends.
+  void leave_presence(const Channel& channel);
 
  private:
   struct JoinFault {
@@ -79,7 +92,6 @@ class ChannelSet {
   void on_unjoined(const Message& message, Actions& out);
   void on_joined(Channel& channel, const Message& message, Actions& out);
   void leave(Channel& channel, const Message& message, Actions& out);
-  void presence(Channel& channel, const Message& message, Actions& out);
   void reply(std::string_view join_ref, const Message& message, std::string_view status, std::string_view response,
              Actions& out);
   void send(const phoenix::ServerMessage& message, Actions& out);
@@ -110,6 +122,7 @@ class ChannelSet {
   void refuse_join(const Message& message, const JoinFault& fault, std::string close_of_replaced, Actions& out);
   std::string close_frame_of(const Channel& channel) const;
   std::size_t held_slots() const { return channels_.size() + waiting_slots_; }
+  void cut(std::string_view topic, Actions& out);
 
   // permissions.cc
   void ask_to_join(const Message& message, const Admitted& admitted, std::string close_of_replaced, Actions& out);
@@ -122,6 +135,17 @@ class ChannelSet {
 
   // broadcasting.cc
   void broadcast(Channel& channel, const Message& message, Actions& out);
+
+  // presence.cc
+  void begin_presence(Channel& channel, Actions& out);
+  void presence(Channel& channel, const Message& message, Actions& out);
+  void track(Channel& channel, const Message& message, const json::Value& payload, Actions& out);
+  void untrack(Channel& channel, const Message& message, Actions& out);
+  void end_presence(Channel& channel, ChannelHost::PresenceEnd why, Actions& out);
+  ChannelPresence& presence_of(Channel& channel);
+  std::int64_t presence_events_left(Channel& channel);
+  void count_again(Channel& channel, Actions& out);
+  Channel* find_present(std::string_view topic, std::uint64_t id);
 
   // tokens.cc
   void refresh_token(Channel& channel, const Message& message, Actions& out);

@@ -52,8 +52,27 @@ struct Socket : ChannelHost {
   int joins_refused = 0;
   void note_message() override { ++counted_messages; }
   void count_event() override { ++counted_events; }
+  std::uint64_t take_presence_id() override { return ++presence_ids; }
+  std::string presence_key(std::uint64_t id) const override { return "made-" + std::to_string(id); }
+  void ask_presence_state(const TopicKey&, std::uint64_t id) override { say_presence("state?", id); }
+  void track(const TopicKey&, std::uint64_t id, const std::string& key, std::string payload) override {
+    say_presence("track " + key + " " + payload, id);
+  }
+  void untrack(const TopicKey&, std::uint64_t id) override { say_presence("untrack", id); }
+  void leave_presence(const TopicKey&, std::uint64_t id) override { say_presence("leave", id); }
+  bool presence_is_over_limit() override { return over_presence_limit; }
+  void count_presence_state() override { ++presence_events; }
+  void count_track(std::uint64_t) override { ++presence_events; }
+  void note_presence_end(PresenceEnd) override { ++presence_ends; }
+  void say_presence(const std::string& text, std::uint64_t id) { presence.push_back(std::to_string(id) + " " + text); }
+  std::uint64_t presence_ids = 0;
+  int presence_events = 0;
+  int presence_ends = 0;
+  bool over_presence_limit = false;
+  std::vector<std::string> presence;  // what was said to its home
   void perform(Actions& actions) override {
     for (Action& action : actions) {
+      if (const auto* fragment = std::get_if<SendFragment>(&action)) fragments.push_back(*fragment->frame);
       if (const auto* sent = std::get_if<SendFrame>(&action)) frames.push_back(payload_of(sent->frame));
       if (std::holds_alternative<CutSocket>(action)) frames.push_back("cut");
       if (const auto* close = std::get_if<CloseSocket>(&action))
@@ -119,6 +138,7 @@ struct Socket : ChannelHost {
   int counted_events = 0;
   int counted_messages = 0;
   std::vector<std::string> frames;
+  std::vector<std::string> fragments;
   std::vector<AskRights> questions;
   std::vector<std::string> logged;  // codes
   ChannelSet set{*this, 7, {version, {}}, token("good", 3600)};
@@ -709,6 +729,169 @@ TEST_CASE("replay needs the right to read broadcasts, and parameters that make s
     CHECK(reason(bad, reader) == invalid);
   }
   CHECK(reason("null", reader) == kJoined);
+}
+
+// --- presence
+
+const std::string kPresentJoin =
+    R"(["1","1","realtime:a","phx_join",{"config":{"presence":{"enabled":true,"key":"ann"}}}])";
+std::string presence_push(const std::string& payload) { return R"(["1","9","realtime:a","presence",)" + payload + "]"; }
+std::string track_push(const std::string& meta) {
+  return presence_push(R"({"type":"presence","event":"track","payload":)" + meta + "}");
+}
+std::string presence_reply(const std::string& status, const std::string& response = "{}") {
+  return R"(["1","9","realtime:a","phx_reply",{"status":")" + status + R"(","response":)" + response + "}]";
+}
+std::shared_ptr<const std::string> state_of(const std::string& payload) {
+  return std::make_shared<const std::string>(
+      ws::make_fragment(ws::Opcode::kContinuation, ws::Fragment::kMoreFollow, payload));
+}
+
+TEST_CASE("a channel with presence asks for the state when it has joined, and is told nothing before it has it") {
+  Socket socket;
+  CHECK(socket.say(kPresentJoin) == Frames{kJoined});
+  CHECK(socket.presence == Frames{"1 state?"});
+  CHECK(socket.presence_events == 1);
+  const Topic* topic = socket.table.find({"acme", Privacy::kPublic, "realtime:a"},
+                                         hash_of({1, 2}, {"acme", Privacy::kPublic, "realtime:a"}));
+  REQUIRE(topic != nullptr);
+  CHECK(topic->subscribers[0].presence_news == PresenceNews::kAwaitsState);
+  Actions actions;
+  socket.set.give_presence_state("realtime:a", 7, state_of("{}"), ChannelSet::Fragments::kTaken, actions);
+  CHECK(actions.empty());
+  socket.set.give_presence_state("realtime:a", 1, state_of("{}"), ChannelSet::Fragments::kTaken, actions);
+  socket.perform(actions);
+  CHECK(socket.frames == Frames{R"(["1",null,"realtime:a","presence_state",{}])"});
+  CHECK(topic->subscribers[0].presence_news == PresenceNews::kShared);
+}
+
+TEST_CASE("a large state is a message of three fragments, whose middle is shared, or one frame where that cannot be") {
+  const std::string large = "{\"x\":\"" + std::string(20'000, 'x') + "\"}";
+  for (const auto version : {phoenix::Version::kV1, phoenix::Version::kV2}) {
+    Socket socket(version);
+    socket.say(
+        version == phoenix::Version::kV2
+            ? kPresentJoin
+            : R"({"topic":"realtime:a","event":"phx_join","ref":"1","payload":{"config":{"presence":{"enabled":true}}}})");
+    const auto state = state_of(large);
+    Actions actions;
+    socket.set.give_presence_state("realtime:a", 1, state, ChannelSet::Fragments::kTaken, actions);
+    REQUIRE(actions.size() == 3);
+    CHECK(std::get<SendFragment>(actions[1]).frame == state);
+    std::string message;
+    for (const Action& action : actions)
+      message += ws::parse_server_frame(*std::get<SendFragment>(action).frame).payload;
+    actions.clear();
+    socket.set.give_presence_state("realtime:a", 1, state, ChannelSet::Fragments::kNotTaken, actions);
+    REQUIRE(actions.size() == 1);
+    CHECK(ws::parse_server_frame(std::get<SendFrame>(actions[0]).frame).payload == message);
+  }
+}
+
+TEST_CASE("a track is told under the channel's key, the same again is not, and the end of the channel ends it") {
+  Socket socket;
+  socket.say(kPresentJoin);
+  socket.presence.clear();
+  CHECK(socket.say(track_push(R"({"b":1,"a":"x"})")) == Frames{presence_reply("ok")});
+  CHECK(socket.say(track_push(R"({ "a":"\u0078","b":1})")) == Frames{presence_reply("ok")});
+  CHECK(socket.presence == Frames{R"(1 track ann {"b":1,"a":"x"})"});
+  CHECK(socket.say(track_push(R"({"b":1.0,"a":"x","phx_ref":"mine"})")) == Frames{presence_reply("ok")});
+  CHECK(socket.say(presence_push(R"({"event":"Untrack"})")) == Frames{presence_reply("ok")});
+  CHECK(socket.say(presence_push(R"({"event":"UNTRACK"})")) == Frames{presence_reply("ok")});
+  CHECK(std::exchange(socket.presence, {}) ==
+        Frames{R"(1 track ann {"b":1,"a":"x"})", R"(1 track ann {"b":1.0,"a":"x"})", "1 untrack"});
+  Socket another;
+  another.say(kJoin);
+  another.say(track_push("{}"));
+  CHECK(another.say(R"(["2","2","realtime:a","phx_join",{"config":{}}])").size() == 2);
+  CHECK(another.presence == Frames{"1 track made-1 {}", "1 leave"});
+}
+
+TEST_CASE("a channel that never had to do with presence says nothing of it, and one that waits says that it is gone") {
+  Socket socket;
+  socket.say(kJoin);
+  socket.say(R"(["1","6","realtime:a","phx_leave",{}])");
+  CHECK(socket.presence.empty());
+  socket.say(kPresentJoin);
+  socket.say(R"(["1","6","realtime:a","phx_leave",{}])");
+  CHECK(socket.presence == Frames{"1 state?", "1 leave"});
+}
+
+TEST_CASE("presence messages that make no sense are answered without effect") {
+  Socket socket;
+  socket.say(kJoin);
+  for (const char* payload : {"{}", "null", "[]", "\"x\"", R"({"type":"presence"})"})
+    CHECK(socket.say(presence_push(payload)) == Frames{presence_reply("ok")});
+  for (const char* event : {"\"foo\"", "\"\"", "1", "null", "{}", "\"track \""})
+    CHECK(socket.say(presence_push(R"({"event":)" + std::string(event) + "}")) == Frames{presence_reply("error")});
+  for (const char* meta : {"\"x\"", "1", "null", "[{}]"})
+    CHECK(socket.say(track_push(meta)) ==
+          Frames{presence_reply("error", R"({"reason":"Presence track payload must be a map"})")});
+  CHECK(socket.presence.empty());
+  CHECK(socket.table.seats() == 1);
+  // None of those counted.
+  for (int i = 0; i < 5; ++i) CHECK(socket.say(track_push("{}")) == Frames{presence_reply("ok")});
+  CHECK(socket.say(presence_push("{}")) == Frames{presence_reply("ok")});
+  CHECK(socket.say(presence_push(R"({"event":"foo"})")) ==
+        Frames{system_error("Client presence rate limit exceeded"), kClosed});
+}
+
+TEST_CASE("a channel has so many presence messages in a window, which begins with the first one") {
+  Socket socket;
+  socket.record.limits.client_presence_events_max = 3;
+  socket.record.limits.client_presence_window_ms = 1000;
+  socket.say(kJoin);
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 3; ++i)
+      CHECK(socket.say(presence_push(R"({"event":"untrack"})")) == Frames{presence_reply("ok")});
+    socket.wait(1001ms);
+  }
+  socket.record.limits.client_presence_events_max = 0;  // no number: the server's
+  for (int i = 0; i < 5; ++i) socket.say(track_push(std::to_string(i).insert(0, "{\"n\":") + "}"));
+  CHECK(socket.say(track_push("{}")) == Frames{system_error("Client presence rate limit exceeded"), kClosed});
+  CHECK(socket.presence.back() == "1 leave");
+  CHECK(socket.presence_ends == 1);
+}
+
+TEST_CASE("a track that is too large, or of a tenant with too much presence, closes the channel") {
+  Socket socket;
+  socket.record.limits.payload_kb_max = 1;
+  socket.say(kJoin);
+  CHECK(socket.say(track_push("{\"x\":\"" + std::string(1483, 'x') + "\"}")) == Frames{presence_reply("ok")});
+  CHECK(socket.say(track_push("{\"x\":\"" + std::string(1484, 'x') + "\"}")) ==
+        Frames{system_error("Track message size exceeded"), kClosed});
+  socket.rules_.presence_bytes_max = 20;
+  socket.say(kJoin);
+  CHECK(socket.say(track_push(R"({"x":"made-1 counts too"})")) ==
+        Frames{system_error("Track message size exceeded"), kClosed});
+  socket.over_presence_limit = true;
+  CHECK(socket.say(kPresentJoin) == Frames{kJoined, system_error("Too many presence messages per second"), kClosed});
+  socket.say(kJoin);
+  CHECK(socket.say(track_push("{}")) == Frames{system_error("Too many presence messages per second"), kClosed});
+}
+
+TEST_CASE("what is tracked counts as memory of the socket") {
+  Socket socket;
+  socket.rules_.socket_bytes_max = 2000;
+  socket.say(kJoin);
+  const std::string large = "{\"x\":\"" + std::string(1000, 'x') + "\"}";
+  for (int i = 0; i < 2; ++i) {
+    CHECK(socket.say(track_push(large)) == Frames{presence_reply("ok")});
+    CHECK(socket.say(presence_push(R"({"event":"untrack"})")) == Frames{presence_reply("ok")});
+  }
+  CHECK(socket.say(track_push("{\"x\":\"" + std::string(2000, 'x') + "\"}")) == Frames{presence_reply("ok"), "cut"});
+}
+
+TEST_CASE("a channel whose entry found no room is closed and told why") {
+  Socket socket;
+  socket.say(kJoin);
+  socket.say(track_push("{}"));
+  Actions actions;
+  socket.set.refuse_presence("realtime:a", 1, actions);
+  socket.perform(actions);
+  REQUIRE(socket.frames.size() == 2);
+  CHECK(socket.frames[0].find("Presence of this topic is full") != std::string::npos);
+  CHECK(socket.frames[1] == kClosed);
 }
 
 }  // namespace

@@ -67,6 +67,12 @@ std::string ChannelSet::close_frame_of(const Channel& channel) const {
                                          .event = "phx_close"});
 }
 
+void ChannelSet::cut(std::string_view topic, Actions& out) {
+  out.push_back(LogLine{LogLevel::kError, "SocketMemoryLimitReached", std::string(topic),
+                        "cut a socket whose channels would hold more than WEBSOCKET_MAX_HEAP_SIZE bytes"});
+  out.push_back(CutSocket{});
+}
+
 void ChannelSet::join(const Message& message, Actions& out) {
   const std::string_view topic = *message.topic;
   if (!topic.starts_with(kTopicPrefix)) return on_unjoined(message, out);
@@ -95,10 +101,7 @@ void ChannelSet::complete_join(const Message& message, const JoinRequest& reques
   Channel& channel = **joined;
   channel.counted_bytes = channel.bytes();
   if (channel_bytes_ + channel.counted_bytes > host_.rules().socket_bytes_max) {
-    out.push_back(LogLine{LogLevel::kError, "SocketMemoryLimitReached", std::string(topic),
-                          "cut a socket whose channels would hold more than WEBSOCKET_MAX_HEAP_SIZE bytes"});
-    out.push_back(CutSocket{});
-    return;
+    return cut(topic, out);
   }
   channel_bytes_ += channel.counted_bytes;
   channels_.emplace(std::string_view(channel.topic()), std::move(*joined));
@@ -121,6 +124,7 @@ void ChannelSet::complete_join(const Message& message, const JoinRequest& reques
     send({.join_ref = channel.join_ref, .topic = channel.topic(), .event = "system", .payload = payload}, out);
   }
   confirm_later(channel);
+  begin_presence(channel, out);
 }
 
 // The checks that need no database.
@@ -186,6 +190,10 @@ Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::make_channel
   channel->self = request.self;
   channel->presence_enabled = request.presence_enabled || host_.tenant().presence_enabled;
   channel->token = token;
+  if (request.presence_key) {
+    channel->presence = std::make_unique<ChannelPresence>();
+    channel->presence->key = std::make_unique<const std::string>(*request.presence_key);
+  }
   if (request.replication_ready) channel->replication_ready_by = host_.now() + host_.rules().replication_ready_timeout;
   return channel;
 }

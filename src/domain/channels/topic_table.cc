@@ -28,7 +28,12 @@ void TopicTable::remove(Topic& topic) {
 
 Seat::Seat(TopicTable& table, const TopicKey& key, SocketId socket, const FrameForm& form)
     : table_(table), topic_(&table.topic_for(key)), index_(topic_->subscribers.size()) {
-  topic_->subscribers.push_back({socket, form, key.privacy == Privacy::kPublic ? Rights::all() : Rights{}, this});
+  const bool is_public = key.privacy == Privacy::kPublic;
+  topic_->subscribers.push_back({.socket = socket,
+                                 .form = form,
+                                 .rights = is_public ? Rights::all() : Rights{},
+                                 .presence_news = is_public ? PresenceNews::kShared : PresenceNews::kNot,
+                                 .seat = this});
   ++table_.seats_;
 }
 

@@ -38,10 +38,19 @@ struct FrameForm {
   std::optional<ws::DeflateAgreement> deflate;  // nullopt: uncompressed only
 };
 
+// How it comes to hear of changes of presence.
+enum class PresenceNews : std::uint8_t {
+  kShared,       // like everybody
+  kAwaitsState,  // not before it has been given the state, which tells of them all
+  kByChannel,    // its channel pushes them
+  kNot,
+};
+
 struct Subscriber {
   SocketId socket = 0;
   FrameForm form;
   Rights rights;
+  PresenceNews presence_news = PresenceNews::kShared;
   Seat* seat = nullptr;
 };
 
@@ -99,6 +108,9 @@ class Seat {
   // they are set.
   const Rights& rights() const { return topic_->subscribers[index_].rights; }
   void set_rights(const Rights& rights) { topic_->subscribers[index_].rights = rights; }
+  // Likewise. kShared in a public topic, kNot in a private one until it is set.
+  PresenceNews presence_news() const { return topic_->subscribers[index_].presence_news; }
+  void set_presence_news(PresenceNews news) { topic_->subscribers[index_].presence_news = news; }
 
  private:
   TopicTable& table_;

@@ -13,7 +13,7 @@ constexpr std::size_t kBirthBytes = 64;  // its numbers, tags and lengths
 
 }  // namespace
 
-std::size_t PresenceState::bytes_of(const Entry& entry) {
+std::size_t PresenceState::wire_bytes_of(const Entry& entry) {
   return kBirthBytes + entry.key->topic->name->size() + entry.key->name->size() + entry.payload->size();
 }
 
@@ -29,7 +29,7 @@ PresenceDelta PresenceState::delta(std::uint64_t from, std::span<const End> ends
   while (entry != self_->entries.end() || !ends.empty()) {
     const bool is_end = !ends.empty() && (entry == self_->entries.end() || ends.front().clock < entry->first);
     const std::uint64_t clock = is_end ? ends.front().clock : entry->first;
-    const std::size_t more = is_end ? kClockBytes : bytes_of(entry->second);
+    const std::size_t more = is_end ? kClockBytes : wire_bytes_of(entry->second);
     if (bytes > 0 && bytes + more > bytes_max) {
       delta.to = clock - 1;
       break;
@@ -64,7 +64,7 @@ std::optional<PresenceChunk> PresenceState::chunk(const PresencePull& pull, std:
   for (auto entry = replica.entries.upper_bound(pull.after); entry != replica.entries.end() && entry->first <= top;
        ++entry) {
     const bool is_known = entry->first <= pull.known;
-    const std::size_t more = is_known ? kClockBytes : bytes_of(entry->second);
+    const std::size_t more = is_known ? kClockBytes : wire_bytes_of(entry->second);
     if (bytes > 0 && bytes + more > bytes_max) {
       chunk.through = entry->first - 1;
       break;

@@ -145,6 +145,53 @@ std::vector<PresenceMeta> PresenceState::list(std::string_view topic) const {
   return metas;
 }
 
+std::vector<PresenceMeta> PresenceState::list(std::string_view topic, Place& place, std::size_t count) const {
+  std::vector<PresenceMeta> metas;
+  const auto found = topics_.find(topic);
+  if (found == topics_.end()) return metas;
+  const auto& keys = found->second.keys;
+  std::size_t skip = place.entries;
+  for (auto key = place.entries == 0 ? keys.begin() : keys.lower_bound(place.key); key != keys.end(); ++key) {
+    if (place.entries > 0 && key->first != place.key) skip = 0;
+    std::size_t passed = 0;
+    for (const Entry* entry = key->second.first; entry != nullptr; entry = entry->next) {
+      if (++passed <= skip) continue;
+      if (metas.size() == count) return metas;
+      if (entry->replica->is_up) metas.push_back(meta_of(*entry));
+      place.entries = passed;
+      if (place.key != key->first) place.key = key->first;
+    }
+  }
+  return metas;
+}
+
+bool PresenceState::contains(std::string_view topic, std::string_view key) const {
+  const auto in = topics_.find(topic);
+  if (in == topics_.end()) return false;
+  const auto found = in->second.keys.find(key);
+  if (found == in->second.keys.end()) return false;
+  const Entry* entry = found->second.first;
+  while (entry != nullptr && !entry->replica->is_up) entry = entry->next;
+  return entry != nullptr;
+}
+
+std::size_t PresenceState::bytes(std::string_view topic) const {
+  const auto found = topics_.find(topic);
+  return found == topics_.end() ? 0 : found->second.bytes;
+}
+
+// With the two refs and the punctuation.
+std::size_t PresenceState::bytes_of(std::string_view key, const std::string& payload) {
+  constexpr std::size_t kAroundMeta = 90;
+  return kAroundMeta + key.size() + payload.size();
+}
+
+std::size_t PresenceState::bytes_of(std::uint64_t clock) const {
+  const auto entry = self_->entries.find(clock);
+  RT_CHECK(entry != self_->entries.end());
+  return bytes_of(*entry->second.key->name, *entry->second.payload);
+}
+
 std::uint64_t PresenceState::version(std::string_view topic) const {
   const auto found = topics_.find(topic);
   return found == topics_.end() ? 0 : found->second.version;
@@ -189,6 +236,7 @@ void PresenceState::insert(Replica& replica, PresenceBirth birth, PresenceDiff& 
   Entry& entry = place->second;
   if (key.first != nullptr) key.first->previous = &entry;
   key.first = &entry;
+  key.topic->bytes += bytes_of(*key.name, *entry.payload);
   note(entry, &PresenceTopicDiff::joins, diff);
 }
 
@@ -201,6 +249,7 @@ PresenceState::Entries::iterator PresenceState::erase(Replica& replica, Entries:
 // Takes it out of its key's list; the key goes with its last entry, the topic with its last key.
 void PresenceState::detach(const Entry& entry) {
   Key& key = *entry.key;
+  key.topic->bytes -= bytes_of(*key.name, *entry.payload);
   if (entry.next != nullptr) entry.next->previous = entry.previous;
   (entry.previous == nullptr ? key.first : entry.previous->next) = entry.next;
   if (key.first != nullptr) return;

@@ -116,6 +116,19 @@ class PresenceState {
 
   // Who is present, in the order of keys.
   std::vector<PresenceMeta> list(std::string_view topic) const;
+  // The same in parts: at most `count` of those behind `place`, which moves on; fewer only at the end. Nothing may
+  // change the topic in between.
+  struct Place {
+    std::string key;          // of the last one
+    std::size_t entries = 0;  // of that key, passed; 0: the beginning of all
+  };
+  std::vector<PresenceMeta> list(std::string_view topic, Place& place, std::size_t count) const;
+  bool contains(std::string_view topic, std::string_view key) const;
+  // About what list() takes when it is written down, the hidden ones included.
+  std::size_t bytes(std::string_view topic) const;
+  static std::size_t bytes_of(std::string_view key, const std::string& payload);
+  // Of our own entry, which must be there.
+  std::size_t bytes_of(std::uint64_t clock) const;
   // Changes whenever list() does. 0: nobody has been there since the topic was last empty.
   std::uint64_t version(std::string_view topic) const;
   // Entries of all topics and replicas, the hidden ones too.
@@ -149,6 +162,7 @@ class PresenceState {
   struct Topic {
     const std::string* name;
     std::uint64_t version;
+    std::size_t bytes;
     std::map<std::string, Key, std::less<>> keys;
   };
   using Entries = std::map<std::uint64_t, Entry>;
@@ -163,7 +177,7 @@ class PresenceState {
   void note(const Entry& entry, std::vector<PresenceMeta> PresenceTopicDiff::* change, PresenceDiff& diff);
   static PresenceMeta meta_of(const Entry& entry);
   static PresenceBirth birth_of(const Entry& entry);
-  static std::size_t bytes_of(const Entry& entry);
+  static std::size_t wire_bytes_of(const Entry& entry);
 
   const ReplicaId self_id_;
   std::map<ReplicaId, Replica> replicas_;

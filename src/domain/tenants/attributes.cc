@@ -357,6 +357,7 @@ Effects& Effects::operator|=(const Effects& other) {
   disconnects |= other.disconnects;
   event_rate |= other.event_rate;
   join_rate |= other.join_rate;
+  presence_rate |= other.presence_rate;
   any |= other.any;
   return *this;
 }
@@ -370,6 +371,7 @@ Effects effects_of(const TenantRecord& before, const TenantRecord& after, const 
   out.disconnects = out.keys || before.suspended != after.suspended || before.private_only != after.private_only;
   out.event_rate = before.limits.events_per_second_max != after.limits.events_per_second_max;
   out.join_rate = before.limits.joins_per_second_max != after.limits.joins_per_second_max;
+  out.presence_rate = before.limits.presence_events_per_second_max != after.limits.presence_events_per_second_max;
   out.any = out.disconnects || supplied.extensions || before.limits != after.limits || before.name != after.name ||
             before.presence_enabled != after.presence_enabled || before.cdc_default != after.cdc_default ||
             before.broadcast_adapter != after.broadcast_adapter || before.migrations_ran != after.migrations_ran ||

@@ -67,6 +67,7 @@ struct Effects {
   bool disconnects = false;  // all sockets of the tenant
   bool event_rate = false;   // the limit of a rate: its counter begins anew
   bool join_rate = false;
+  bool presence_rate = false;
   bool any = false;  // something differs at all
   Effects& operator|=(const Effects& other);
 };

@@ -161,6 +161,7 @@ TEST_CASE("keys, suspension and private_only disconnect; limits restart their co
   CHECK(effects_of(before, again, {}, kEncryption).disconnects);
   CHECK(effects(R"({"max_events_per_second":1})").event_rate);
   CHECK(effects(R"({"max_joins_per_second":1})").join_rate);
+  CHECK(effects(R"({"max_presence_events_per_second":1})").presence_rate);
   CHECK(!effects(R"({"max_joins_per_second":1})").disconnects);
   CHECK(effects(R"({"extensions":[]})").any);
   CHECK(effects(R"({"name":"n"})").any);

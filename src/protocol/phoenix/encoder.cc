@@ -21,6 +21,20 @@ std::string encode(Version version, const ServerMessage& m) {
                                             "\",\"payload\":", m.payload, ",\"ref\":", m.ref, "}"});
 }
 
+Envelope encode_around(Version version, const ServerMessage& m) {
+  const std::string topic = m.topic_json.empty() ? json::quoted(m.topic) : std::string(m.topic_json);
+  Envelope out;
+  if (version == Version::kV2) {
+    out.before.append("[").append(m.join_ref).append(",").append(m.ref).append(",").append(topic);
+    out.before.append(",\"").append(m.event).append("\",");
+    out.after = "]";
+  } else {
+    out.before.append("{\"topic\":").append(topic).append(",\"event\":\"").append(m.event).append("\",\"payload\":");
+    out.after.append(",\"ref\":").append(m.ref).append("}");
+  }
+  return out;
+}
+
 std::optional<std::string> encode_user_broadcast(const UserBroadcast& b) {
   if (b.topic.size() > kFieldBytesMax || b.event.size() > kFieldBytesMax || b.metadata.size() > kFieldBytesMax) {
     return std::nullopt;

@@ -20,6 +20,13 @@ struct ServerMessage {
 
 std::string encode(Version version, const ServerMessage& message);
 
+// The same message as the text before its payload and the text behind it.
+struct Envelope {
+  std::string before;
+  std::string after;
+};
+Envelope encode_around(Version version, const ServerMessage& message);
+
 // Kind 4: a user broadcast for version 2. nullopt: topic, event or metadata is longer than 255 bytes and cannot be
 // encoded.
 struct UserBroadcast {

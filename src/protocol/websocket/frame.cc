@@ -108,6 +108,14 @@ std::string make_frame(Opcode opcode, std::initializer_list<std::string_view> pa
   return out;
 }
 
+std::string make_fragment(Opcode opcode, Fragment fragment, std::string_view payload) {
+  std::string out;
+  out.reserve(kServerHeaderBytesMax + payload.size());
+  append_header(out, fragment == Fragment::kLast ? kFin : std::uint8_t{0}, opcode, payload.size());
+  out += payload;
+  return out;
+}
+
 std::string make_compressed_frame(Opcode opcode, std::string_view payload) {
   std::string out;
   out.reserve(kServerHeaderBytesMax + payload.size());

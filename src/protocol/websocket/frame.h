@@ -61,6 +61,10 @@ void unmask(std::span<char> bytes, const std::uint8_t (&mask)[4], std::uint64_t 
 // One whole unmasked frame whose payload is the parts one after the other.
 std::string make_frame(Opcode opcode, std::initializer_list<std::string_view> payload_parts);
 
+// A fragment of an uncompressed message (5.4): its first one has the message's opcode, the others kContinuation.
+enum class Fragment : std::uint8_t { kMoreFollow, kLast };
+std::string make_fragment(Opcode opcode, Fragment fragment, std::string_view payload);
+
 // The same, marked as compressed.
 std::string make_compressed_frame(Opcode opcode, std::string_view payload);
 

@@ -11,8 +11,14 @@ namespace {
 
 using phoenix::Version;
 
+// It is passed on as it is, in a text.
+bool is_text(const Message& message) {
+  return message.kind == MessageKind::kJson || message.kind == MessageKind::kPresenceDiff;
+}
+
 std::string text_frame(Version version, const Message& message, std::string_view payload) {
-  return phoenix::encode(version, {.topic = message.topic, .event = "broadcast", .payload = payload});
+  const std::string_view event = message.kind == MessageKind::kPresenceDiff ? "presence_diff" : "broadcast";
+  return phoenix::encode(version, {.topic = message.topic, .event = event, .payload = payload});
 }
 
 // A user broadcast as the JSON receivers know it. nullopt: its payload calls itself JSON and is not.
@@ -36,7 +42,7 @@ std::optional<std::string> binary_frame(const Message& message) {
 }  // namespace
 
 Broadcast::Made& Broadcast::made(Form form) const {
-  if (form == Form::kV2Text && message_.kind == MessageKind::kJson) form = Form::kV2;
+  if (form == Form::kV2Text && is_text(message_)) form = Form::kV2;
   return made_[static_cast<std::size_t>(form)];
 }
 
@@ -60,7 +66,7 @@ void Broadcast::make(Form form, Made& made) const {
   const Version version = form == Form::kV1 ? Version::kV1 : Version::kV2;
   std::optional<std::string> frame;
   Undeliverable why = Undeliverable::kFrameLimit;  // where there is no frame
-  if (message_.kind == MessageKind::kJson) {
+  if (is_text(message_)) {
     frame = text_frame(version, message_, message_.payload);
   } else if (form == Form::kV2) {
     frame = binary_frame(message_);

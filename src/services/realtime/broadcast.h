@@ -1,5 +1,5 @@
-// A message with its encodings, each made once, when the first receiver that wants it is found: one for each form in
-// which receivers take it, plain and compressed.
+// A message, a broadcast or a change of presence, with its encodings, each made once, when the first receiver that
+// wants it is found: one for each form in which receivers take it, plain and compressed.
 #pragma once
 
 #include <array>

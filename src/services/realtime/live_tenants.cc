@@ -36,6 +36,12 @@ std::shared_ptr<LiveTenant> LiveTenants::to_change(std::string_view external_id,
   return tenant;
 }
 
+std::shared_ptr<LiveTenant> LiveTenants::known(std::string_view external_id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = tenants_.find(std::string(external_id));
+  return found == tenants_.end() ? nullptr : found->second;
+}
+
 std::vector<std::shared_ptr<const LiveTenant>> LiveTenants::all() {
   const std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<const LiveTenant>> out;

@@ -27,6 +27,7 @@ class LiveTenant {
       : external_id(tenant->external_id),
         joins(workers),
         events(workers),
+        presence(workers),
         requests(workers, tenants::RateCounter::kMinuteBySeconds),
         records_(workers, tenant),
         usages_(workers),
@@ -67,6 +68,7 @@ class LiveTenant {
   std::atomic<std::int64_t> long_polls{0};  // sessions of that kind, on all workers
   RateMeter joins;
   RateMeter events;    // broadcasts taken from clients, and each of their deliveries
+  RateMeter presence;  // states and changes of presence, and each delivery of those
   RateMeter requests;  // of the REST API
 
  private:
@@ -96,6 +98,9 @@ class LiveTenants {
   // Null: nobody asked for it, so nobody holds anything of it. A tenant that is gone is not found from now on.
   enum class Presence : std::uint8_t { kStays, kIsGone };
   std::shared_ptr<LiveTenant> to_change(std::string_view external_id, Presence presence);
+
+  // Null: nobody asked for it, or it is gone.
+  std::shared_ptr<LiveTenant> known(std::string_view external_id);
 
   // The tenant of a request's host (lower case, without port): its first label names it.
   std::shared_ptr<LiveTenant> of_host(std::string_view host);

@@ -12,6 +12,8 @@
 #include "base/siphash.h"
 #include "domain/auth/jwt.h"
 #include "domain/channels/channel_host.h"
+#include "domain/presence/home.h"
+#include "model/replica.h"
 #include "model/rights_question.h"
 #include "services/realtime/interest_table.h"
 #include "services/realtime/live_tenants.h"
@@ -39,6 +41,10 @@ struct NodeConfig {
   std::chrono::milliseconds no_channel_timeout{600'000};  // how often sockets without a channel are looked for
   std::vector<auth::ClaimValidator> claim_validators;
   LongPollConfig long_poll;
+  ReplicaId replica;  // this life of the node
+  presence::HomeConfig presence;
+  // While more waits to be sent by a worker, or is on its way to it, no states are given to those who join there.
+  std::size_t presence_queue_bytes_max = std::size_t{1} << 28;
 };
 
 struct Node {

@@ -43,6 +43,27 @@ void Session::end_channel(std::string_view topic, std::string_view reason) {
   perform(actions);
 }
 
+void Session::give_presence_state(std::string_view topic, std::uint64_t channel,
+                                  const std::shared_ptr<const std::string>& state) {
+  using Fragments = channels::ChannelSet::Fragments;
+  channels::Actions actions;
+  channels_.give_presence_state(topic, channel, state,
+                                is_long_poll(connection_) ? Fragments::kNotTaken : Fragments::kTaken, actions);
+  perform(actions);
+}
+
+void Session::refuse_presence(std::string_view topic, std::uint64_t channel) {
+  channels::Actions actions;
+  channels_.refuse_presence(topic, channel, actions);
+  perform(actions);
+}
+
+void Session::push_presence_diff(std::string_view topic, std::string_view diff) {
+  channels::Actions actions;
+  channels_.push_presence_diff(topic, diff, actions);
+  perform(actions);
+}
+
 void Session::disconnect() {
   channels::Actions actions;
   channels_.answer_refusals(actions);
@@ -73,6 +94,8 @@ void Session::act(channels::SendFrame& action) {
   }
   shard_.send(connection_, net::FrameRef(std::move(action.frame)));
 }
+
+void Session::act(channels::SendFragment& action) { shard_.send(connection_, net::FrameRef(action.frame)); }
 
 void Session::act(channels::Publish& action) {
   const bool skip_sender = action.echo == channels::Echo::kSkipSender;
@@ -144,6 +167,27 @@ void Session::note_join(JoinResult result) {
 }
 void Session::count_join() { shard_.count(tenant_, kJoinRate, 1); }
 void Session::note_message() { shard_.note_message(); }
+std::uint64_t Session::take_presence_id() { return shard_.presence().take_channel(); }
+std::string Session::presence_key(std::uint64_t id) const { return shard_.presence().key_of(id); }
+void Session::ask_presence_state(const TopicKey& topic, std::uint64_t id) {
+  shard_.presence().ask_state(topic, id, socket_id(connection_));
+}
+void Session::track(const TopicKey& topic, std::uint64_t id, const std::string& key, std::string payload) {
+  shard_.presence().track(topic, id, socket_id(connection_), key, std::move(payload));
+}
+void Session::untrack(const TopicKey& topic, std::uint64_t id) { shard_.presence().untrack(topic, id); }
+void Session::leave_presence(const TopicKey& topic, std::uint64_t id) { shard_.presence().leave(topic, id); }
+bool Session::presence_is_over_limit() { return shard_.presence_is_over(tenant_); }
+void Session::count_presence_state() { shard_.count(tenant_, kPresenceRate, 1); }
+void Session::count_track(std::uint64_t payload_size) {
+  const auto size = static_cast<std::int64_t>(payload_size);
+  shard_.counters().tracks.record(size);
+  tenant_->usage(worker_).tracks.record(size);
+  shard_.count(tenant_, kPresenceRate, 1);
+}
+void Session::note_presence_end(PresenceEnd why) {
+  shard_.counters().presence_ends[static_cast<std::size_t>(why)].add();
+}
 void Session::count_event() { shard_.count(tenant_, kEventRate, 1); }
 
 }  // namespace rt::realtime

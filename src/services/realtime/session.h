@@ -41,6 +41,11 @@ class Session final : public channels::ChannelHost {
   // Refused joins are answered, then the socket is closed.
   void drain();
   void end_channel(std::string_view topic, std::string_view reason);
+  // For a channel of this socket, if it is still there.
+  void give_presence_state(std::string_view topic, std::uint64_t channel,
+                           const std::shared_ptr<const std::string>& state);
+  void refuse_presence(std::string_view topic, std::uint64_t channel);
+  void push_presence_diff(std::string_view topic, std::string_view diff);
   // Each channel is told that the server wants it so, then the socket is closed.
   void disconnect();
   // What the tenant's database said to a question of its channels.
@@ -64,10 +69,21 @@ class Session final : public channels::ChannelHost {
   void note_join(JoinResult result) override;
   void note_message() override;
   void count_event() override;
+  std::uint64_t take_presence_id() override;
+  std::string presence_key(std::uint64_t id) const override;
+  void ask_presence_state(const TopicKey& topic, std::uint64_t id) override;
+  void track(const TopicKey& topic, std::uint64_t id, const std::string& key, std::string payload) override;
+  void untrack(const TopicKey& topic, std::uint64_t id) override;
+  void leave_presence(const TopicKey& topic, std::uint64_t id) override;
+  bool presence_is_over_limit() override;
+  void count_presence_state() override;
+  void count_track(std::uint64_t payload_size) override;
+  void note_presence_end(PresenceEnd why) override;
   void perform(channels::Actions& actions) override;
 
  private:
   void act(channels::SendFrame& action);
+  void act(channels::SendFragment& action);
   void act(channels::Publish& action);
   void act(channels::CloseSocket& action);
   void act(channels::LogLine& action);

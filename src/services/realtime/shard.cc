@@ -87,12 +87,13 @@ Shard::Shard(Node& node, net::Worker& worker)
       topics_(node.hash_key, interest_),
       tokens_(node.hash_key, node.config.claim_validators),
       deflater_(node.config.compression.value_or(ws::DeflateSettings{})),
+      presence_(*this),
       long_polls_(*this),
       sweep_due_([](void* shard) { static_cast<Shard*>(shard)->sweep(); }, this) {
   sweep_due_.set(worker_.wheel(), worker_.now() + node_.config.no_channel_timeout);
 }
 
-Shard::~Shard() = default;
+Shard::~Shard() { presence_.fall_silent(); }
 
 void Shard::open(net::ConnectionId connection, std::string_view upgrade_response, SessionStart start) {
   RT_DCHECK(worker_.in_loop_thread());
@@ -189,6 +190,11 @@ void Shard::publish(Message message, const std::shared_ptr<LiveTenant>& tenant, 
   counters_.broadcasts.record(size);
   tenant->usage(worker_.index()).broadcasts.record(size);
   const auto broadcast = std::make_shared<const Broadcast>(std::move(message));
+  spread(broadcast, tenant, but);
+}
+
+void Shard::spread(const std::shared_ptr<const Broadcast>& broadcast, const std::shared_ptr<LiveTenant>& tenant,
+                   SocketId but) {
   const std::size_t bytes = broadcast->message().payload.size() + broadcast->message().topic.size() + sizeof(Broadcast);
   const std::uint64_t workers = node_.interest.workers(broadcast->message().topic_hash);
   for (std::size_t i = 0; i < node_.shards.size(); ++i) {
@@ -206,6 +212,13 @@ void Shard::deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant
   const Message& message = broadcast.message();
   const channels::Topic* topic = topics_.find(message.key(), message.topic_hash);
   if (topic == nullptr) return;
+  if (message.kind == MessageKind::kPresenceDiff) return deliver_presence(broadcast, *topic, tenant);
+  deliver_broadcast(broadcast, *topic, tenant, but);
+}
+
+// To those of the subscribers that it is for, and says which got it. The number of these.
+template <class Takes, class Sent>
+std::uint64_t Shard::fan_out(const Broadcast& broadcast, const channels::Topic& topic, Takes takes, Sent sent) {
   // Per form, on first need: what is sent, or why not.
   struct Prepared {
     bool ready = false;
@@ -215,11 +228,9 @@ void Shard::deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant
     Undeliverable why = Undeliverable::kNot;
   } prepared[3];
   std::uint64_t deliveries = 0;
-  const bool is_over_rate = is_over(tenant, kEventRate);
-  std::vector<SocketId> over_rate;
-  const net::Urgency urgency = worker_.begin_fan_out(topic->subscribers.size());
-  for (const channels::Subscriber& subscriber : topic->subscribers) {
-    if (subscriber.socket == but || subscriber.rights.broadcast_read != true) continue;
+  const net::Urgency urgency = worker_.begin_fan_out(topic.subscribers.size());
+  for (const channels::Subscriber& subscriber : topic.subscribers) {
+    if (!takes(subscriber)) continue;
     const auto& [version, deflate] = subscriber.form;
     const bool polls = is_long_poll(subscriber.socket);
     const Form form = form_of(version, polls);
@@ -243,15 +254,62 @@ void Shard::deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant
       worker_.send(connection_id(subscriber.socket), compress ? p.compressed : p.plain, urgency);
     }
     ++deliveries;
-    if (is_over_rate) over_rate.push_back(subscriber.socket);
+    sent(subscriber);
   }
-  counters_.deliveries.add(deliveries);
-  count(tenant, kEventRate, deliveries);
   if (prepared[static_cast<std::size_t>(Form::kV2)].why == Undeliverable::kFrameLimit) {
-    log(LogLevel::kWarning, {.tenant = message.tenant, .error_code = "FrameLimitReached"},
+    log(LogLevel::kWarning, {.tenant = topic.tenant, .error_code = "FrameLimitReached"},
         "skipped receivers of a broadcast: topic and event must not be longer than 255 bytes in a binary frame");
   }
-  if (!over_rate.empty()) end_channels(message.topic, over_rate);
+  return deliveries;
+}
+
+void Shard::deliver_broadcast(const Broadcast& broadcast, const channels::Topic& topic,
+                              const std::shared_ptr<LiveTenant>& tenant, SocketId but) {
+  const bool is_over_rate = is_over(tenant, kEventRate);
+  std::vector<SocketId> over_rate;
+  const std::uint64_t deliveries = fan_out(
+      broadcast, topic,
+      [but](const channels::Subscriber& subscriber) {
+        return subscriber.socket != but && subscriber.rights.broadcast_read == true;
+      },
+      [&](const channels::Subscriber& subscriber) {
+        if (is_over_rate) over_rate.push_back(subscriber.socket);
+      });
+  counters_.deliveries.add(deliveries);
+  count(tenant, kEventRate, deliveries);
+  if (!over_rate.empty()) end_channels(broadcast.message().topic, over_rate);
+}
+
+void Shard::deliver_presence(const Broadcast& broadcast, const channels::Topic& topic,
+                             const std::shared_ptr<LiveTenant>& tenant) {
+  using channels::PresenceNews;
+  std::vector<SocketId> by_channel;
+  const std::uint64_t deliveries = fan_out(
+      broadcast, topic,
+      [&](const channels::Subscriber& subscriber) {
+        if (subscriber.rights.presence_read != true) return false;
+        if (subscriber.presence_news == PresenceNews::kByChannel) by_channel.push_back(subscriber.socket);
+        return subscriber.presence_news == PresenceNews::kShared;
+      },
+      [](const channels::Subscriber&) {});
+  counters_.presence_deliveries.add(deliveries + by_channel.size());
+  count(tenant, kPresenceRate, deliveries);
+  for (const SocketId socket : by_channel) {
+    Session* const session = find(connection_id(socket));
+    if (session != nullptr) session->push_presence_diff(broadcast.message().topic, broadcast.message().payload);
+  }
+}
+
+void Shard::give_presence_state(std::string_view topic, const presence::Member& member,
+                                const presence::StateFragment& state) {
+  Session* const session = find(connection_id(member.socket));
+  if (session != nullptr) session->give_presence_state(topic, member.channel, state);
+}
+
+void Shard::refuse_presence(std::string_view topic, const presence::Member& member) {
+  Session* const session = find(connection_id(member.socket));
+  if (session != nullptr) session->refuse_presence(topic, member.channel);
+  update_gauges();
 }
 
 void Shard::count_undelivered(Undeliverable why) {
@@ -291,6 +349,12 @@ bool Shard::is_over(const std::shared_ptr<LiveTenant>& tenant, const RateKind& r
   RateMeter& meter = (*tenant).*rate.meter;
   if (meter.is_asleep()) wake(tenant, rate);
   return meter.is_over();
+}
+
+bool Shard::presence_is_over(const std::shared_ptr<LiveTenant>& tenant) {
+  if (tenant->presence.is_asleep()) wake(tenant, kPresenceRate);
+  const std::int64_t limit = tenant->record(worker_.index()).limits.presence_events_per_second_max;
+  return tenant->presence.per_second() > static_cast<double>(limit);
 }
 
 void Shard::wake(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate) {
@@ -343,6 +407,7 @@ void Shard::change(const std::shared_ptr<LiveTenant>& tenant, const RecordChange
   if (change.keys) tokens_.forget(tenant->external_id);
   if (change.event_rate) restart(*tenant, kEventRate);
   if (change.join_rate) restart(*tenant, kJoinRate);
+  if (change.presence_rate) restart(*tenant, kPresenceRate);
   if (change.disconnects) disconnect(tenant, next_serial_, 0);
 }
 

@@ -18,6 +18,7 @@
 #include "services/realtime/log_throttle.h"
 #include "services/realtime/long_polls.h"
 #include "services/realtime/node.h"
+#include "services/realtime/presence_desk.h"
 #include "services/realtime/session.h"
 #include "services/realtime/tenant_usage.h"
 #include "services/realtime/token_table.h"
@@ -46,31 +47,40 @@ struct ShardCounters {
   Counter memory_limit_cuts;    // sockets whose channels held too much
   Counter handshakes_refused;
   Counter log_lines_suppressed;
-  Counter joins;                       // of all tenants, as their rates count them
-  Counter events;                      // likewise
-  Counter requests;                    // likewise, of the REST API
-  Counter joins_ok;                    // how joins over WebSocket ended
-  Counter joins_refused;               // likewise
-  Counter long_poll_joins_ok;          // how joins over long-poll ended
-  Counter long_poll_joins_refused;     // likewise
-  Counter long_polls_refused;          // sessions, because there were too many
-  Counter long_poll_posts_too_large;   // refused: too many frames, or one too large
-  Counter long_poll_posts_over_limit;  // refused: too much waited to be worked off
-  Counter long_polls_slow;             // sessions ended because too much waited for their next poll
-  Counter long_polls_over_worker_cap;  // likewise, the largest when all of a worker were too large
-  Counter long_polls_forgotten;        // polls whose client went before there was an answer
-  Counter long_poll_frames_dropped;    // with them
-  Counter long_poll_frames_unfetched;  // that waited for a poll which never came
-  Counter join_limit_triggers;         // how often a tenant reached its join rate
-  Counter tenants_over_join_rate;      // now, of those that this worker watches
-  Counter event_limit_triggers;        // how often a tenant reached its event rate
-  Counter tenants_over_event_rate;     // now, likewise
-  Counter request_limit_triggers;      // how often a tenant reached its rate of REST requests
-  Counter tenants_over_request_rate;   // now, likewise
-  Counter channels_over_event_rate;    // closed for it
-  HandlingTimes messages;              // of joined channels
-  PayloadSizes broadcasts;             // of all tenants
-  ErrorCounts errors;                  // of all sockets and channels, and of those of no tenant
+  Counter joins;                         // of all tenants, as their rates count them
+  Counter events;                        // likewise
+  Counter presence_events;               // likewise
+  Counter requests;                      // likewise, of the REST API
+  Counter joins_ok;                      // how joins over WebSocket ended
+  Counter joins_refused;                 // likewise
+  Counter long_poll_joins_ok;            // how joins over long-poll ended
+  Counter long_poll_joins_refused;       // likewise
+  Counter long_polls_refused;            // sessions, because there were too many
+  Counter long_poll_posts_too_large;     // refused: too many frames, or one too large
+  Counter long_poll_posts_over_limit;    // refused: too much waited to be worked off
+  Counter long_polls_slow;               // sessions ended because too much waited for their next poll
+  Counter long_polls_over_worker_cap;    // likewise, the largest when all of a worker were too large
+  Counter long_polls_forgotten;          // polls whose client went before there was an answer
+  Counter long_poll_frames_dropped;      // with them
+  Counter long_poll_frames_unfetched;    // that waited for a poll which never came
+  Counter join_limit_triggers;           // how often a tenant reached its join rate
+  Counter tenants_over_join_rate;        // now, of those that this worker watches
+  Counter event_limit_triggers;          // how often a tenant reached its event rate
+  Counter tenants_over_event_rate;       // now, likewise
+  Counter presence_limit_triggers;       // how often a tenant reached its rate of presence events
+  Counter tenants_over_presence_rate;    // now, likewise
+  Counter presences;                     // entries that are kept here now
+  Counter presence_diffs;                // told from here
+  Counter presence_deliveries;           // of those, to members here
+  Counter presence_states;               // given from here
+  std::array<Counter, 4> presence_ends;  // channels closed for what they tracked, by ChannelHost::PresenceEnd
+  Counter request_limit_triggers;        // how often a tenant reached its rate of REST requests
+  Counter tenants_over_request_rate;     // now, likewise
+  Counter channels_over_event_rate;      // closed for it
+  HandlingTimes messages;                // of joined channels
+  PayloadSizes broadcasts;               // of all tenants
+  PayloadSizes tracks;                   // likewise
+  ErrorCounts errors;                    // of all sockets and channels, and of those of no tenant
   std::array<HandlingTimes, 8> handshakes;
 
   const HandlingTimes& handshake_times(Transport transport, HandshakeResult result, phoenix::Version version) const {
@@ -116,6 +126,18 @@ inline constexpr RateKind kEventRate{
         "Too many messages per second: channels are closed when they receive a broadcast until the average falls "
         "below max_events_per_second of the tenant"};
 
+// A channel is closed by it when it tracks or joins while the average is above the limit.
+inline constexpr RateKind kPresenceRate{
+    .meter = &LiveTenant::presence,
+    .limit = &TenantLimits::presence_events_per_second_max,
+    .total = &ShardCounters::presence_events,
+    .triggers = &ShardCounters::presence_limit_triggers,
+    .over_now = &ShardCounters::tenants_over_presence_rate,
+    .level = LogLevel::kError,
+    .code = "PresenceRateLimitReached",
+    .text =
+        "Too many presence events per second: channels that track, or join with presence, are closed until the average "
+        "falls to max_presence_events_per_second of the tenant"};
 inline constexpr RateKind kRequestRate{
     .meter = &LiveTenant::requests,
     .limit = &TenantLimits::events_per_second_max,
@@ -132,10 +154,11 @@ inline constexpr RateKind kRequestRate{
 struct RecordChange {
   std::shared_ptr<const TenantRecord> record;  // null: the same, and known as it was where the tenant is gone
   bool is_gone = false;
-  bool keys = false;         // its tokens have to be verified anew
-  bool disconnects = false;  // all its sockets
-  bool event_rate = false;   // this limit
-  bool join_rate = false;    // this limit
+  bool keys = false;           // its tokens have to be verified anew
+  bool disconnects = false;    // all its sockets
+  bool event_rate = false;     // this limit
+  bool join_rate = false;      // this limit
+  bool presence_rate = false;  // this limit
 };
 
 class Shard final : public net::MessageHandler {
@@ -158,6 +181,9 @@ class Shard final : public net::MessageHandler {
 
   // To every subscriber of the message's topic on this node, but the given socket of this worker.
   void publish(Message message, const std::shared_ptr<LiveTenant>& tenant, SocketId but);
+  // The same to those who are to get it, by `deliver` of each worker that has any.
+  void spread(const std::shared_ptr<const Broadcast>& broadcast, const std::shared_ptr<LiveTenant>& tenant,
+              SocketId but);
   // To the subscribers on this worker.
   void deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant>& tenant, SocketId but);
 
@@ -169,6 +195,13 @@ class Shard final : public net::MessageHandler {
   // Both may only be asked on the worker's thread; they wake the meter where it sleeps.
   void count(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate, std::uint64_t n);
   bool is_over(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate);
+  // Presence goes by the average itself.
+  bool presence_is_over(const std::shared_ptr<LiveTenant>& tenant);
+
+  // For a channel of this worker; it may be gone.
+  void give_presence_state(std::string_view topic, const presence::Member& member,
+                           const presence::StateFragment& state);
+  void refuse_presence(std::string_view topic, const presence::Member& member);
 
   // What a worker does for a connection, for a session whatever it stands behind.
   void send(net::ConnectionId connection, const net::FrameRef& frame);
@@ -192,6 +225,7 @@ class Shard final : public net::MessageHandler {
   Node& node() { return node_; }
   net::Worker& worker() { return worker_; }
   LongPolls& long_polls() { return long_polls_; }
+  PresenceDesk& presence() { return presence_; }
   std::uint64_t take_serial() { return next_serial_++; }
   channels::TopicTable& topics() { return topics_; }
   ShardCounters& counters() { return counters_; }
@@ -224,6 +258,12 @@ class Shard final : public net::MessageHandler {
   void wake(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate);
   void tick(RateTick& tick);
   void note_whether_over(RateTick& tick);
+  template <class Takes, class Sent>
+  std::uint64_t fan_out(const Broadcast& broadcast, const channels::Topic& topic, Takes takes, Sent sent);
+  void deliver_broadcast(const Broadcast& broadcast, const channels::Topic& topic,
+                         const std::shared_ptr<LiveTenant>& tenant, SocketId but);
+  void deliver_presence(const Broadcast& broadcast, const channels::Topic& topic,
+                        const std::shared_ptr<LiveTenant>& tenant);
   void count_undelivered(Undeliverable why);
   void end_channels(const std::string& topic, const std::vector<SocketId>& sockets);
   void sweep();
@@ -239,6 +279,7 @@ class Shard final : public net::MessageHandler {
   ws::Deflater deflater_;
   std::uint64_t next_serial_ = 0;
   std::uint64_t messages_heard_ = 0;                // since the last on_heard()
+  PresenceDesk presence_;                           // sessions leave by it
   std::vector<std::unique_ptr<Session>> sessions_;  // by connection slot
   LongPolls long_polls_;
   std::list<LateResponse> late_responses_;

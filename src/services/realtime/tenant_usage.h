@@ -18,6 +18,7 @@ using PayloadSizes = Histogram<kPayloadBounds>;
 struct alignas(64) TenantUsage {  // no worker writes where another one does
   net::Traffic traffic;           // of its sockets
   PayloadSizes broadcasts;        // by its clients and by REST, each once
+  PayloadSizes tracks;            // what its clients track
   ErrorCounts errors;             // of its sockets and channels
 };
 
