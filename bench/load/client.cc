@@ -207,14 +207,15 @@ bool Client::take_frame(std::string_view& in, const ReceivedAt& at) {
     lose(close_reason(wire.substr(header->header_bytes)));
     return true;
   }
-  if (!header->fin || header->opcode == ws::Opcode::kContinuation) {
-    lose("a fragmented message, which this client does not put together");
-    return true;
-  }
-  events_->on_frame(*this, {.opcode = header->opcode,
+  const std::string_view payload = wire.substr(header->header_bytes);
+  const bool is_fragment = !header->fin || header->opcode == ws::Opcode::kContinuation;
+  if (is_fragment) fragments_ += payload;
+  if (!header->fin) return true;
+  const std::string whole = is_fragment ? std::exchange(fragments_, {}) : std::string();
+  events_->on_frame(*this, {.opcode = is_fragment ? ws::Opcode::kText : header->opcode,
                             .compressed = header->compressed,
-                            .payload = wire.substr(header->header_bytes),
-                            .wire = wire,
+                            .payload = is_fragment ? std::string_view(whole) : payload,
+                            .wire = is_fragment ? std::string_view(whole) : wire,
                             .received = at.received,
                             .arrived = at.arrived});
   return true;

@@ -18,12 +18,13 @@
 
 namespace rt::load {
 
-// A whole frame of the server; the views are good during the call only.
+// A whole frame of the server, or a text that came in fragments and was put together; the views are good during the
+// call only.
 struct Frame {
   ws::Opcode opcode;
   bool compressed;
   std::string_view payload;
-  std::string_view wire;                           // with the header
+  std::string_view wire;                           // with the header; of fragments without
   std::chrono::steady_clock::time_point received;  // right after the recv() that brought its end
   // When the kernel had its end, whenever this process came to read it: `received` counts what else goes on on our
   // core. Only of clients that stamp arrivals.
@@ -93,8 +94,9 @@ class Client {
   ClientEvents* events_;
   std::string_view handshake_;
   std::size_t id_;
-  std::string held_;    // an incomplete frame or answer
-  std::string unsent_;  // what the kernel did not take
+  std::string held_;       // an incomplete frame or answer
+  std::string unsent_;     // what the kernel did not take
+  std::string fragments_;  // of a text that is not complete
   int fd_;
   const Wire wire_;
   std::unique_ptr<ClientTls> tls_;

@@ -29,5 +29,6 @@ Result<void> hostile(const Bench& bench);
 Result<void> neighbours(const Bench& bench);
 Result<void> tls(const Bench& bench);
 Result<void> scrape(const Bench& bench);
+Result<void> presence(const Bench& bench);
 
 }  // namespace rt::load
