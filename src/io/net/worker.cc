@@ -14,6 +14,7 @@ namespace rt::net {
 namespace {
 
 constexpr std::size_t kMailsPerTurn = 1024;
+constexpr std::chrono::seconds kLastAnswerTimeout{5};  // of a worker that refuses new requests
 
 class AdoptMail final : public Mail {
  public:
@@ -192,9 +193,14 @@ void Worker::refuse_new_requests() {
   for (auto& slot : impl_->slots) {
     Connection* c = slot.connection.get();
     if (c == nullptr || c->phase != Phase::kHttp || c->http->stage != HttpPart::Stage::kIdle) continue;
-    // An answer may be on its way still.
+    if (!c->has_output()) {
+      impl_->drop(*c);
+      continue;
+    }
+    // An answer is on its way still; who does not read it must not hold the drain up.
     c->linger_after_flush = true;
-    if (!c->has_output()) impl_->drop(*c);
+    const Time due = now_ + kLastAnswerTimeout;
+    if (!c->deadline.is_set() || c->deadline.at() > due) c->deadline.set(wheel_, due);
   }
 }
 
