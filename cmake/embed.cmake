@@ -48,3 +48,34 @@ std::span<const StaticFile> @function@() {
   set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS "${all_packed}")
   target_sources(${target} PRIVATE ${source})
 endfunction()
+
+# rt_embed_sql(TARGET FOLDERS ...): the files of these folders of sql/, in the order of their names, become part of the target;
+# io/postgres/schema_files.h says how they are found.
+function(rt_embed_sql target)
+  set(entries "")
+  foreach(folder ${ARGN})
+    file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/sql/${folder}/*.sql)
+    list(SORT files)
+    foreach(file ${files})
+      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+      file(READ ${file} text)
+      get_filename_component(name ${file} NAME)
+      string(APPEND entries "      {\"${folder}\", \"${name}\", R\"sql_file(${text})sql_file\"},\n")
+    endforeach()
+  endforeach()
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/schema_files.cc)
+  file(CONFIGURE OUTPUT ${source} @ONLY CONTENT
+"#include \"io/postgres/schema_files.h\"
+
+namespace rt::postgres {
+
+std::span<const SchemaFile> schema_files() {
+  static constexpr SchemaFile kFiles[] = {
+@entries@  };
+  return kFiles;
+}
+
+}  // namespace rt::postgres
+")
+  target_sources(${target} PRIVATE ${source})
+endfunction()

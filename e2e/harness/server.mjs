@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-const BINARY = process.env.REALTIME_BINARY ?? fileURLToPath(new URL('../../build/release/realtime', import.meta.url));
+export const BINARY = process.env.REALTIME_BINARY ?? fileURLToPath(new URL('../../build/release/realtime', import.meta.url));
 const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 20_000;
 

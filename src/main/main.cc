@@ -9,6 +9,7 @@
 
 #include "main/config.h"
 #include "main/config_command.h"
+#include "main/doctor_command.h"
 #include "main/serve.h"
 #include "main/tenant_command.h"
 #include "main/token_command.h"
@@ -20,6 +21,7 @@ constexpr const char kUsage[] = "Datafuse Realtime " RT_VERSION
                                 "usage: realtime <command> [options]\n\n"
                                 "  serve    run the server\n"
                                 "  config   print the settings that a server would run with\n"
+                                "  doctor   look at a tenant's database and print what is missing there\n"
                                 "  tenant   list, show, make, change and remove tenants of a running server\n"
                                 "  token    print a JWT signed with the tenant's or the metrics secret\n"
                                 "  version  print the version\n\n"
@@ -60,6 +62,8 @@ int main(int argc, char** argv) {
     return rt::app::run_tenant_command(rest, rt::app::process_environment(), clock, random, rt::app::call_http,
                                        std::cin, std::cout, std::cerr);
   }
+  if (command == "doctor")
+    return rt::app::run_doctor_command(rest, rt::app::process_environment(), std::cout, std::cerr);
   if (command == "config")
     return rt::app::run_config_command(rest, rt::app::process_environment(), std::cout, std::cerr);
   if (command == "version" || command == "--version") {

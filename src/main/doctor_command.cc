@@ -1,0 +1,295 @@
+#include "main/doctor_command.h"
+
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <ostream>
+
+#include "base/utf8.h"
+#include "io/postgres/canceller.h"
+#include "io/postgres/resolver.h"
+#include "io/postgres/schema.h"
+#include "main/control_store.h"
+#include "main/doctor.h"
+#include "main/secrets.h"
+#include "protocol/json/value.h"
+
+namespace rt::app {
+namespace {
+
+constexpr std::string_view kHelp =
+    "Usage: realtime doctor TENANT [flags]\n"
+    "       realtime doctor --host HOST --user LOGIN [flags]\n\n"
+    "Looks at the database of a tenant and prints what is missing there, with the SQL that mends it. Changes nothing.\n"
+    "The tenant is looked for in the server's control store, which the settings and the environment of the server "
+    "name;\n"
+    "the second form looks at any database. Exit code 1: something keeps the database from serving.\n\n"
+    "  --host HOST           of the database, a name, an address or the directory of a Unix socket\n"
+    "  --port PORT           [5432]\n"
+    "  --database NAME       [postgres]\n"
+    "  --user LOGIN          env PGPASSWORD has its password\n"
+    "  --tls on|off          [on]\n"
+    "  --json                print everything as JSON\n"
+    "  --sql                 print the SQL only, for psql\n"
+    "  --print-schema        print the SQL that makes the schema `realtime`; needs no database\n"
+    "  --data-dir DIRECTORY  data directory of the server, env DATA_DIR  [.datafuse]\n"
+    "  -h, --help            print this text\n";
+
+constexpr int kBroken = 1;
+constexpr int kFailed = 2;
+
+struct Request {
+  std::optional<std::string> tenant;
+  std::optional<std::string> host;
+  std::string port = "5432";
+  std::string database = "postgres";
+  std::string user;
+  std::string tls = "on";
+  std::optional<std::string> data_dir;
+  bool json = false;
+  bool sql = false;
+  bool schema = false;
+  bool help = false;
+};
+
+Result<Request> parse_arguments(const std::vector<std::string>& arguments) {
+  Request request;
+  CLI::App app;
+  app.set_help_flag();
+  app.add_flag("-h,--help", request.help);
+  app.add_flag("--json", request.json);
+  app.add_flag("--sql", request.sql);
+  app.add_flag("--print-schema", request.schema);
+  app.add_option_function<std::string>("--host", [&](const std::string& host) { request.host = host; });
+  app.add_option("--port", request.port);
+  app.add_option("--database", request.database);
+  app.add_option("--user", request.user);
+  app.add_option("--tls", request.tls)->check(CLI::IsMember({"on", "off"}));
+  app.add_option_function<std::string>("--data-dir", [&](const std::string& path) { request.data_dir = path; });
+  app.add_option_function<std::string>("tenant", [&](const std::string& name) { request.tenant = name; });
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // it wants them last to first
+  } catch (const CLI::ParseError& e) {
+    return fail(e.what() + std::string(" (`realtime doctor --help` lists the flags)"));
+  }
+  if (request.help || request.schema) return request;
+  if (request.tenant.has_value() == request.host.has_value())
+    return fail("expected either the name of a tenant or --host (`realtime doctor --help`)");
+  if (request.host && request.user.empty()) return fail("expected --user, the login for the database");
+  return request;
+}
+
+struct Target {
+  postgres::ConnectionSettings settings;
+  DatabaseNeeds needs;
+};
+
+Target given_target(const Request& request, const Environment& environment) {
+  Target out;
+  out.settings.host = *request.host;
+  out.settings.port = request.port;
+  out.settings.database = request.database;
+  out.settings.user = request.user;
+  out.settings.password = environment("PGPASSWORD").value_or("");
+  out.settings.tls = request.tls == "on" ? postgres::TlsMode::kUnverified : postgres::TlsMode::kOff;
+  return out;
+}
+
+// The configuration of the server with that data directory, without making anything there.
+Result<Config> server_config(const Request& request, const Environment& environment) {
+  std::vector<std::string> flags;
+  if (request.data_dir) flags = {"--data-dir", *request.data_dir};
+  auto parsed = parse_config(flags, environment);
+  if (!parsed) return tl::make_unexpected(parsed.error());
+  Config config = std::move(parsed->config);
+  if (!config.db_enc_key) {
+    const auto kept = read_secret(config.data_dir, kDbEncKey);
+    if (!kept) return tl::make_unexpected(kept.error());
+    config.db_enc_key = *kept;
+  }
+  if (!config.db_enc_key)
+    return fail("there is no server in " + config.data_dir +
+                " yet: name its directory with --data-dir, or set DB_ENC_KEY");
+  if (struct stat file{};
+      store_kind(config) == StoreKind::kSqlite && stat((config.data_dir + "/control.sqlite").c_str(), &file) != 0)
+    return fail("there is no control store in " + config.data_dir + ": name the server's directory with --data-dir");
+  return config;
+}
+
+// Members that are texts, decrypted where the store has them encrypted.
+class StoredSettings {
+ public:
+  StoredSettings(json::Value object, const tenants::Encryption& encryption)
+      : object_(object), encryption_(encryption) {}
+
+  std::string plain(std::string_view key, const std::string& otherwise) const {
+    const auto value = object_.member(key);
+    const auto text = value ? value->string() : std::nullopt;
+    return text.value_or(otherwise);
+  }
+  Result<std::string> secret(std::string_view key) const {
+    auto text = encryption_.decrypt(plain(key, ""));
+    if (!text) return fail(text.error(), key);
+    return text;
+  }
+  bool is_false(std::string_view key) const {
+    const auto value = object_.member(key);
+    return value && value->text() == "false";
+  }
+
+ private:
+  json::Value object_;
+  const tenants::Encryption& encryption_;
+};
+
+Result<Target> target_of(std::string_view extension, const tenants::Encryption& encryption) {
+  const auto document = json::walk_document(extension);
+  if (!document || !json::Value(document->text).is_object()) return fail("its settings are no JSON object");
+  const StoredSettings stored(json::Value(document->text), encryption);
+  Target out;
+  const std::pair<std::string_view, std::string*> wanted[] = {{"db_host", &out.settings.host},
+                                                              {"db_port", &out.settings.port},
+                                                              {"db_name", &out.settings.database},
+                                                              {"db_user", &out.settings.user},
+                                                              {"db_password", &out.settings.password}};
+  for (const auto& [key, to] : wanted) {
+    auto text = stored.secret(key);
+    if (!text) return tl::make_unexpected(text.error());
+    *to = *std::move(text);
+  }
+  out.settings.family = postgres::AddressFamily::kV6ThenV4;
+  out.settings.tls = stored.is_false("ssl_enforced") ? postgres::TlsMode::kOff : postgres::TlsMode::kUnverified;
+  out.needs.publication = stored.plain("publication", out.needs.publication);
+  return out;
+}
+
+Result<Target> stored_target(const Request& request, const Environment& environment) {
+  const auto config = server_config(request, environment);
+  if (!config) return tl::make_unexpected(config.error());
+  const auto log = Log::open({.level = LogLevel::kCritical});  // stdout is ours
+  if (!log) return tl::make_unexpected(log.error());
+  const auto store = control_store(*config, **log);
+  if (!store) return tl::make_unexpected(store.error());
+  const auto tenant = (*store)->find_tenant(*request.tenant);
+  if (!tenant) return tl::make_unexpected(tenant.error());
+  if (!*tenant) return fail("there is no tenant " + *request.tenant + " in the control store");
+  const auto& extensions = (*tenant)->extensions;
+  const auto found = std::ranges::find(extensions, "postgres_cdc_rls", &TenantExtension::type);
+  if (found == extensions.end()) return fail("the tenant " + *request.tenant + " has no database");
+  return target_of(found->settings, encryption(*config));
+}
+
+Diagnosis examine(const Target& target) {
+  boost::asio::io_context io;
+  const auto resolver = postgres::make_resolver(io);
+  postgres::Canceller canceller;
+  Diagnosis out;
+  const auto keep = [&]() -> postgres::Task<void> {
+    out = co_await diagnose({.io = io, .resolver = *resolver, .canceller = canceller}, target.settings, target.needs);
+  };
+  bool has_ended = false;
+  boost::asio::co_spawn(io, keep(), [&](const std::exception_ptr&) { has_ended = true; });
+  while (!has_ended && io.run_one() > 0) {
+  }
+  return out;
+}
+
+// What a database server says may hold anything, but does not command our terminal.
+std::string printable(std::string text) {
+  std::ranges::replace_if(text, [](char c) { return (c >= 0 && c < ' ' && c != '\n') || c == '\x7f'; }, '?');
+  return text;
+}
+
+std::string_view name_of(Severity severity) { return severity == Severity::kError ? "error" : "warning"; }
+
+bool keeps_from_serving(const Diagnosis& diagnosis) {
+  return std::ranges::any_of(diagnosis.findings, [](const Finding& f) { return f.severity == Severity::kError; });
+}
+
+std::string identity(const Target& target) {
+  return target.settings.host + ":" + target.settings.port + "/" + target.settings.database + " as " +
+         target.settings.user;
+}
+
+void print_sql_of(const Finding& finding, std::ostream& out) {
+  constexpr std::ptrdiff_t kLinesMax = 12;
+  if (finding.sql.empty()) return;
+  if (std::ranges::count(finding.sql, '\n') > kLinesMax) {
+    out << "  The SQL is long: --sql prints it.\n";
+    return;
+  }
+  out << "  SQL" << (finding.needs_restart ? ", then restart the database server" : "") << ":\n    ";
+  for (const char c : printable(finding.sql)) out << c << (c == '\n' ? "    " : "");
+  out << '\n';
+}
+
+void print_text(const Diagnosis& diagnosis, const Target& target, std::ostream& out) {
+  out << printable(identity(target)) << (diagnosis.server.empty() ? "" : ", " + diagnosis.server) << "\n"
+      << diagnosis.checked << " things looked at, " << diagnosis.findings.size() << " found.\n";
+  for (const Finding& finding : diagnosis.findings) {
+    out << "\n"
+        << name_of(finding.severity) << "  " << finding.id << "\n  " << printable(finding.problem) << "\n  "
+        << printable(finding.remedy) << '\n';
+    print_sql_of(finding, out);
+  }
+}
+
+void print_sql(const Diagnosis& diagnosis, std::ostream& out) {
+  for (const Finding& finding : diagnosis.findings) {
+    out << "-- " << name_of(finding.severity) << ": " << finding.id
+        << (finding.sql.empty() ? ", which SQL cannot mend" : "")
+        << (finding.needs_restart ? ", counts after a restart of the database server" : "") << '\n'
+        << finding.sql << (finding.sql.empty() || finding.sql.ends_with('\n') ? "" : "\n");
+  }
+}
+
+void print_json(const Diagnosis& diagnosis, const Target& target, std::ostream& out) {
+  out << "{\"host\":" << json::quoted(target.settings.host) << ",\"port\":" << json::quoted(target.settings.port)
+      << ",\"database\":" << json::quoted(target.settings.database)
+      << ",\"user\":" << json::quoted(target.settings.user)
+      << ",\"server\":" << (diagnosis.server.empty() ? "null" : json::quoted(diagnosis.server))
+      << ",\"checked\":" << diagnosis.checked << ",\"findings\":[";
+  for (const Finding& finding : diagnosis.findings) {
+    out << (&finding == diagnosis.findings.data() ? "" : ",") << "{\"id\":" << json::quoted(finding.id)
+        << ",\"severity\":" << json::quoted(name_of(finding.severity))
+        << ",\"problem\":" << json::quoted(finding.problem) << ",\"remedy\":" << json::quoted(finding.remedy)
+        << ",\"sql\":" << (finding.sql.empty() ? "null" : json::quoted(finding.sql))
+        << ",\"needs_restart\":" << (finding.needs_restart ? "true" : "false") << "}";
+  }
+  out << "]}\n";
+}
+
+}  // namespace
+
+int run_doctor_command(const std::vector<std::string>& arguments, const Environment& environment, std::ostream& out,
+                       std::ostream& err) {
+  const auto failed = [&](const std::string& why) {
+    err << "realtime doctor: " << why << '\n';
+    return kFailed;
+  };
+  if (!std::ranges::all_of(arguments, is_valid_utf8)) return failed("an argument is not valid UTF-8");
+  const auto request = parse_arguments(arguments);
+  if (!request) return failed(request.error().message);
+  if (request->help || request->schema) {
+    out << (request->help ? std::string(kHelp) : postgres::schema_as_text());
+    return 0;
+  }
+  const auto target =
+      request->host ? Result<Target>(given_target(*request, environment)) : stored_target(*request, environment);
+  if (!target) return failed(target.error().message);
+  const Diagnosis diagnosis = examine(*target);
+  if (request->json) {
+    print_json(diagnosis, *target, out);
+  } else if (request->sql) {
+    print_sql(diagnosis, out);
+  } else {
+    print_text(diagnosis, *target, out);
+  }
+  return keeps_from_serving(diagnosis) ? kBroken : 0;
+}
+
+}  // namespace rt::app
