@@ -196,7 +196,7 @@ Task<Result<SchemaState>> inspect_schema(Connection& connection) {
 }
 
 Task<Result<std::int64_t>> count_versions(Connection& connection) {
-  return count_versions_in(connection, Ends::kRolledBack);
+  co_return co_await count_versions_in(connection, Ends::kRolledBack);
 }
 
 std::string schema_as_text() { return as_text(steps(false, 0)); }
