@@ -894,5 +894,87 @@ TEST_CASE("a channel whose entry found no room is closed and told why") {
   CHECK(socket.frames[1] == kClosed);
 }
 
+TEST_CASE(
+    "a private channel that tracks is asked about, late readers of presence too, and is told of changes from then on "
+    "[P-174]") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  socket.decide(kReader);
+  const TopicKey key{"acme", Privacy::kPrivate, "realtime:a"};
+  const auto subscriber = [&] { return socket.table.find(key, hash_of(socket.table.hash_key(), key))->subscribers[0]; };
+  CHECK(subscriber().presence_news == PresenceNews::kNot);
+  CHECK(socket.say(track_push("{}")).empty());
+  REQUIRE(socket.questions.size() == 1);
+  CHECK(socket.questions[0].question.asked ==
+        AskedRights{.broadcast_read = true, .broadcast_write = true, .presence_read = true, .presence_write = true});
+  CHECK(socket.decide(Rights::all()) == Frames{presence_reply("ok")});
+  CHECK(socket.presence == Frames{"1 track made-1 {}"});
+  CHECK(subscriber().presence_news == PresenceNews::kByChannel);
+  CHECK(subscriber().rights == Rights::all());
+  Actions actions;
+  socket.set.push_presence_diff("realtime:a", R"({"joins":{},"leaves":{}})", actions);
+  socket.perform(actions);
+  CHECK(std::exchange(socket.frames, {}) ==
+        Frames{R"(["1",null,"realtime:a","presence_diff",{"joins":{},"leaves":{}}])"});
+  CHECK(socket.say(track_push(R"({"n":1})")) == Frames{presence_reply("ok")});
+  CHECK(socket.questions.empty());
+}
+
+TEST_CASE("a broadcast before the first track leaves open whether presence may be read, and the track asks that") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  socket.decide(kReader);
+  socket.say(R"(["1","2","realtime:a","broadcast",{"n":1}])");
+  socket.decide(Rights{.broadcast_write = true, .presence_write = true});
+  CHECK(socket.say(track_push("{}")).empty());
+  CHECK(socket.questions[0].question.asked == AskedRights{.broadcast_read = true, .presence_read = true});
+  CHECK(socket.decide(Rights{.broadcast_read = false, .presence_read = false}) == Frames{presence_reply("ok")});
+  const TopicKey key{"acme", Privacy::kPrivate, "realtime:a"};
+  const Topic* topic = socket.table.find(key, hash_of(socket.table.hash_key(), key));
+  CHECK(topic->subscribers[0].rights ==
+        Rights{.broadcast_read = true, .broadcast_write = true, .presence_read = false, .presence_write = true});
+}
+
+TEST_CASE(
+    "a track that is denied, or cannot be decided on, is refused and asks again; an untrack is never asked about "
+    "[P-172]") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  socket.decide(kReader);
+  socket.logged.clear();
+  CHECK(socket.say(track_push("{}")).empty());
+  CHECK(socket.say(presence_push(R"({"event":"untrack"})")).empty());  // waits behind it
+  CHECK(socket.decide(
+            Rights{.broadcast_read = true, .broadcast_write = true, .presence_read = true, .presence_write = false}) ==
+        Frames{presence_reply("error"), presence_reply("ok")});
+  CHECK(socket.logged == Frames{"UnableToHandlePresence"});
+  CHECK(socket.say(presence_push(R"({"event":"untrack"})")) == Frames{presence_reply("ok")});
+  CHECK(socket.say(track_push("{}")).empty());
+  CHECK(socket.decide(fault(kDown)) == Frames{presence_reply("error")});
+  CHECK(socket.say(track_push("{}")).empty());
+  CHECK(socket.decide(Rights::all()) == Frames{presence_reply("ok")});
+  CHECK(socket.presence == Frames{"1 track made-1 {}"});
+  CHECK(!socket.set.wants_pause());
+  // What a broadcast has found out counts for tracks.
+  Socket other;
+  other.say(kPrivateJoin);
+  other.decide(kReader);
+  other.say(R"(["1","2","realtime:a","broadcast",{"n":1}])");
+  other.decide(Rights{.broadcast_write = true, .presence_write = false});
+  CHECK(other.say(track_push("{}")).empty());
+  CHECK(other.decide(Rights{.broadcast_read = true, .presence_read = true}) == Frames{presence_reply("error")});
+}
+
+TEST_CASE("a private channel with presence that may not read it has neither state nor diffs") {
+  Socket socket;
+  socket.say(R"(["1","1","realtime:a","phx_join",{"config":{"private":true,"presence":{"enabled":true}}}])");
+  CHECK(socket.decide(Rights{.broadcast_read = true, .presence_read = false}).size() == 1);
+  CHECK(socket.presence.empty());
+  Socket reader;
+  reader.say(R"(["1","1","realtime:a","phx_join",{"config":{"private":true,"presence":{"enabled":true}}}])");
+  CHECK(reader.decide(Rights{.broadcast_read = false, .presence_read = true}).size() == 1);
+  CHECK(reader.presence == Frames{"1 state?"});
+}
+
 }  // namespace
 }  // namespace rt::channels

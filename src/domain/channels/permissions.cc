@@ -42,6 +42,18 @@ Rights merged(Rights rights, const AskedRights& asked, const Rights& answer) {
   return rights;
 }
 
+// What was known already stays: it holds until there is a new token.
+Rights with_unknown(Rights rights, const Rights& answer) {
+  const auto fill = [](std::optional<bool>& right, std::optional<bool> answered) {
+    if (!right) right = answered;
+  };
+  fill(rights.broadcast_read, answer.broadcast_read);
+  fill(rights.broadcast_write, answer.broadcast_write);
+  fill(rights.presence_read, answer.presence_read);
+  fill(rights.presence_write, answer.presence_write);
+  return rights;
+}
+
 }  // namespace
 
 std::string no_read_right(std::string_view sub_topic) {
@@ -91,8 +103,14 @@ void ChannelSet::ask(Channel& channel, const AskedRights& asked, PendingRights::
 }
 
 std::optional<AskedRights> ChannelSet::rights_needed(const Channel& channel, const Message& message) {
-  if (message.event == "broadcast" && !channel.seat.rights().broadcast_write) return kAskedToWrite;
-  return std::nullopt;
+  const Rights& rights = channel.seat.rights();
+  if (message.event == "broadcast" && !rights.broadcast_write) return kAskedToWrite;
+  if ((rights.presence_write && rights.presence_read) || !is_track(message)) return std::nullopt;
+  // Who joined without presence was not asked about reading it.
+  return AskedRights{.broadcast_read = !rights.presence_read,
+                     .broadcast_write = !rights.presence_write,
+                     .presence_read = !rights.presence_read,
+                     .presence_write = !rights.presence_write};
 }
 
 void ChannelSet::on_rights(std::string_view topic, std::uint64_t ticket, const RightsAnswer& answer, Actions& out) {
@@ -142,19 +160,37 @@ void ChannelSet::on_join_rights(PendingJoin& join, const AskedRights& asked, con
 }
 
 void ChannelSet::on_push_rights(HeldTopic& held, Channel& channel, const RightsAnswer& answer, Actions& out) {
-  if (answer) return channel.seat.set_rights(merged(channel.seat.rights(), held.asked, *answer));
+  phoenix::Decoder decoder;
+  const auto asks_for_track = [&] {
+    const auto message = decoder.decode(form_.version, held.waiting.front().opcode, held.waiting.front().bytes);
+    return message && is_track(*message);
+  };
+  const bool is_for_track = asks_for_track();
+  if (answer && is_for_track && answer->presence_write == false) return refuse_track(held, channel, kTrackDenied, out);
+  if (answer) return channel.seat.set_rights(with_unknown(channel.seat.rights(), merged({}, held.asked, *answer)));
   const RightsFailure failure = describe(answer.error(), channel.sub_topic());
-  out.push_back(LogLine{LogLevel::kError, "UnableToHandleBroadcast", channel.topic(),
-                        std::string(failure.log_code) + ": " + failure.log_text, channel.token});
+  const std::string text = std::string(failure.log_code) + ": " + failure.log_text;
+  if (is_for_track) return refuse_track(held, channel, text, out);
+  out.push_back(LogLine{LogLevel::kError, "UnableToHandleBroadcast", channel.topic(), text, channel.token});
   // Nothing is remembered, so a later push asks again. Those that came meanwhile asked the same at the same time.
   while (!held.waiting.empty()) {
-    phoenix::Decoder decoder;
     const WaitingFrame& frame = held.waiting.front();
     const auto message = decoder.decode(form_.version, frame.opcode, frame.bytes);
-    if (!message || !rights_needed(channel, *message)) return;
+    if (!message || message->event != "broadcast" || !rights_needed(channel, *message)) return;
     waiting_bytes_ -= sizeof(WaitingFrame) + frame.bytes.size();
     held.waiting.pop_front();
   }
+}
+
+// The first of what waits. Nothing is remembered either.
+void ChannelSet::refuse_track(HeldTopic& held, Channel& channel, std::string_view why, Actions& out) {
+  const WaitingFrame frame = std::move(held.waiting.front());
+  held.waiting.pop_front();
+  waiting_bytes_ -= sizeof(WaitingFrame) + frame.bytes.size();
+  phoenix::Decoder decoder;
+  const auto message = decoder.decode(form_.version, frame.opcode, frame.bytes);
+  RT_CHECK(message);
+  refuse_track(channel, *message, why, out);
 }
 
 void ChannelSet::on_token_rights(Channel& channel, const AskedRights& asked, const RightsAnswer& answer, Actions& out) {

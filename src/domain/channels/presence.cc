@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "domain/channels/channel_set.h"
+#include "domain/channels/permissions.h"
 #include "protocol/phoenix/presence.h"
 
 namespace rt::channels {
@@ -36,6 +37,14 @@ std::string_view reason_of(PresenceEnd why) {
   return "Presence of this topic is full: track less in each entry, or spread its members over several topics";
 }
 
+// What a presence message wants, in lower case; empty: its event is no string. nullopt: it has none.
+std::optional<std::string> event_of(const phoenix::ClientMessage& message) {
+  const auto* json = std::get_if<phoenix::JsonPayload>(&message.payload);
+  const auto event = json != nullptr ? json::Value(json->text).member("event") : std::nullopt;
+  if (!event) return std::nullopt;
+  return event->is_string() ? lower(*event->string()) : std::string();
+}
+
 }  // namespace
 
 // --- joining and leaving
@@ -64,25 +73,29 @@ ChannelPresence& ChannelSet::presence_of(Channel& channel) {
 // --- what the client says
 
 void ChannelSet::presence(Channel& channel, const Message& message, Actions& out) {
-  const auto* json = std::get_if<phoenix::JsonPayload>(&message.payload);
-  const json::Value payload(json != nullptr ? json->text : "null");
-  const auto event = payload.member("event");
+  const auto event = event_of(message);
   if (!event) return reply(channel.join_ref, message, "ok", "{}", out);
   if (presence_events_left(channel) <= 0) return end_presence(channel, PresenceEnd::kClientRate, out);
-  const std::string name = event->is_string() ? lower(*event->string()) : std::string();
-  if (name == "track") return track(channel, message, payload, out);
-  if (name == "untrack") return untrack(channel, message, out);
+  if (*event == "track") return track(channel, message, out);
+  if (*event == "untrack") return untrack(channel, message, out);
   out.push_back(LogLine{LogLevel::kError, "UnknownPresenceEvent", channel.topic(),
                         "refused a presence message whose event is neither track nor untrack", channel.token});
   reply(channel.join_ref, message, "error", "{}", out);
 }
 
-void ChannelSet::track(Channel& channel, const Message& message, const json::Value& payload, Actions& out) {
-  if (channel.seat.rights().presence_write != true) {
-    out.push_back(LogLine{LogLevel::kError, "UnableToHandlePresence", channel.topic(),
-                          "refused a track: policies do not allow it", channel.token});
-    return reply(channel.join_ref, message, "error", "{}", out);
-  }
+bool ChannelSet::is_track(const Message& message) {
+  return message.event == "presence" && event_of(message) == "track";
+}
+
+void ChannelSet::refuse_track(Channel& channel, const Message& message, std::string_view why, Actions& out) {
+  if (presence_events_left(channel) <= 0) return end_presence(channel, PresenceEnd::kClientRate, out);
+  out.push_back(LogLine{LogLevel::kError, "UnableToHandlePresence", channel.topic(), std::string(why), channel.token});
+  reply(channel.join_ref, message, "error", "{}", out);
+}
+
+void ChannelSet::track(Channel& channel, const Message& message, Actions& out) {
+  if (channel.seat.rights().presence_write != true) return refuse_track(channel, message, kTrackDenied, out);
+  const json::Value payload(std::get<phoenix::JsonPayload>(message.payload).text);
   const json::Value meta = payload.member("payload").value_or(json::Value("{}"));
   if (!meta.is_object()) {
     out.push_back(LogLine{LogLevel::kError, "InvalidPresencePayload", channel.topic(),
