@@ -11,7 +11,6 @@
 namespace rt::postgres {
 namespace {
 
-using testing::only_field;
 using testing::PostgresCluster;
 using testing::PostgresLoop;
 
