@@ -107,7 +107,7 @@ void ChannelSet::track(Channel& channel, const Message& message, Actions& out) {
   if (!presence.is_tracked || presence.tracked_hash != hash) {
     const std::string key = presence.key != nullptr ? *presence.key : host_.presence_key(presence.id);
     const std::uint64_t size = 1 + json::walk_value(meta.text())->term_size;
-    const std::size_t bytes = key.size() + meta.text().size();
+    const std::size_t bytes = json::quoted_size(key) + meta.text().size();
     if (size > static_cast<std::uint64_t>(host_.tenant().limits.payload_kb_max) * 1000 + 500 ||
         bytes > host_.rules().presence_bytes_max) {
       out.push_back(Count{Dropped::kOversizedPayload});

@@ -33,6 +33,9 @@ struct Home::Topic {
     PresenceState::Place place;
     phoenix::PresenceObject text;
   };
+  // With joiners, beginning behind the one that was served last.
+  std::vector<std::uint32_t> workers_in_turn() const;
+  bool is_overdue(Time now) const { return now - served_at >= kRoomWaitMax; }
   bool is_serving() const { return state != nullptr && !joiners.empty() && is_called; }
 
   Home& home;
@@ -47,6 +50,8 @@ struct Home::Topic {
   bool is_called = false;  // it is in called_for_
   Time quiet_at{};         // nothing is told before
   Time used_at{};          // when the state was last asked for
+  Time served_at{};        // when somebody was given it last, or the first of the joiners came
+  std::uint32_t served_worker = 0;
   Deadline due;
 };
 
@@ -88,6 +93,7 @@ void Home::hear(Topic& topic, Said said) {
 }
 
 void Home::act(Topic& topic, AskState& said) {
+  if (topic.joiners.empty()) topic.served_at = clock_.now();
   topic.joiners.insert_or_assign({said.member.worker, said.member.channel}, said.member);
 }
 
@@ -180,37 +186,52 @@ void Home::serve(Topic& topic) {
   if (serve_some(topic)) call_for(topic);
 }
 
-bool Home::may_serve(const Topic& topic) const {
-  for (auto next = topic.joiners.begin(); next != topic.joiners.end();
-       next = topic.joiners.lower_bound({next->first.first + 1, 0})) {
-    if (messengers_.has_room(next->first.first)) return true;
-  }
-  return false;
+std::vector<std::uint32_t> Home::Topic::workers_in_turn() const {
+  std::vector<std::uint32_t> workers;
+  for (auto next = joiners.begin(); next != joiners.end(); next = joiners.lower_bound({workers.back() + 1, 0}))
+    workers.push_back(next->first.first);
+  std::ranges::rotate(workers, std::ranges::upper_bound(workers, served_worker));
+  return workers;
 }
 
-// True: there are more for whom there is room.
+bool Home::may_serve(Topic& topic) {
+  if (shard(topic).state().bytes(topic.name) <= kSmallStateBytes || topic.is_overdue(clock_.now())) return true;
+  return std::ranges::any_of(topic.workers_in_turn(),
+                             [this](std::uint32_t worker) { return messengers_.has_room(worker, 0); });
+}
+
+struct Home::Slice {
+  std::size_t members = kMembersPerSlice;
+  std::size_t bytes = kBytesPerSlice;  // of copies
+  bool is_full() const { return members == 0 || bytes == 0; }
+};
+
+// True: there may be more for whom there is room.
 bool Home::serve_some(Topic& topic) {
   topic.used_at = clock_.now();
+  Slice left;
+  for (const std::uint32_t worker : topic.workers_in_turn()) serve_worker(topic, worker, left);
+  return left.is_full() && !topic.joiners.empty();
+}
+
+void Home::serve_worker(Topic& topic, std::uint32_t worker, Slice& left) {
+  const std::size_t size = topic.state->size();
   std::vector<Member> served;
-  std::size_t left = kMembersPerSlice;
-  std::size_t bytes_left = kBytesPerSlice;
-  for (auto next = topic.joiners.begin(); next != topic.joiners.end();) {
-    const std::uint32_t worker = next->first.first;
-    if (left == 0 || bytes_left == 0) return true;
-    if (!messengers_.has_room(worker)) {
-      next = topic.joiners.lower_bound({worker + 1, 0});
-      continue;
-    }
-    served.clear();
-    while (left > 0 && bytes_left > 0 && next != topic.joiners.end() && next->first.first == worker) {
-      --left;
-      if (next->second.takes_copy) bytes_left -= std::min(bytes_left, topic.state->size());
-      served.push_back(next->second);
-      next = topic.joiners.erase(next);
-    }
-    messengers_.give_state(topic.key, topic.state, served);
+  const auto may_have_it = [&] {
+    if (size <= kSmallStateBytes || messengers_.has_room(worker, size * served.size())) return true;
+    return served.empty() && topic.is_overdue(clock_.now());
+  };
+  auto next = topic.joiners.lower_bound({worker, 0});
+  while (!left.is_full() && next != topic.joiners.end() && next->first.first == worker && may_have_it()) {
+    --left.members;
+    if (next->second.takes_copy) left.bytes -= std::min(left.bytes, size);
+    served.push_back(next->second);
+    next = topic.joiners.erase(next);
   }
-  return false;
+  if (served.empty()) return;
+  topic.served_at = clock_.now();
+  topic.served_worker = worker;
+  messengers_.give_state(topic.key, topic.state, served);
 }
 
 void Home::begin_state(Topic& topic) {

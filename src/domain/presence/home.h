@@ -9,7 +9,9 @@
 // diffs, and those who ask for the state at the same moment share one text.
 //
 // Nobody may keep the thread for long: a large state is written in slices, during which what is said about its topic
-// waits; joiners are served in slices too, and only while those who send have room for it.
+// waits; joiners are served in slices too, and only while those who send have room for it. Small states always have
+// room, and now and then somebody is served although there is none: it may be others, even of another tenant, whose
+// queues are full.
 //
 // Bounds: a topic's state is not larger than `topic_bytes_max`; who would exceed it is refused. Gathered news of more
 // than kNewsBytesMax are told before their time, and a state is written in one go once kHeldBytesMax wait for it.
@@ -61,8 +63,8 @@ class Messengers {
   virtual void give_state(const TopicKey& topic, const StateFragment& state, std::span<const Member> members) = 0;
   // What it tracked is not kept, for want of room. It may be gone.
   virtual void refuse(const TopicKey& topic, const Member& member) = 0;
-  // Whether a worker can send more states now.
-  virtual bool has_room(std::uint32_t worker) const = 0;
+  // Whether a worker can send more states now, behind so many bytes of them that it is about to be given.
+  virtual bool has_room(std::uint32_t worker, std::size_t bytes) const = 0;
   // Home::work() is to be called in one of the next turns, once.
   virtual void call() = 0;
 };
@@ -80,6 +82,9 @@ class Home {  // used on one thread
   static constexpr std::size_t kMetasPerSlice = 256;
   static constexpr std::size_t kBytesPerSlice = 64 * 1024;
   static constexpr std::size_t kMembersPerSlice = 32;
+  static constexpr std::size_t kSmallStateBytes = 16 * 1024;
+  // Where there is no room, one joiner of a topic is served each time that so much has passed.
+  static constexpr std::chrono::milliseconds kRoomWaitMax{100};
 
   // All but the config outlive it. `self` names this life of the node.
   Home(const HomeConfig& config, ReplicaId self, TimingWheel& wheel, const Clock& clock, Messengers& messengers);
@@ -133,8 +138,10 @@ class Home {  // used on one thread
   bool may_tell(const Topic& topic, Time now) const;
   void tell(Topic& topic);
   void serve(Topic& topic);
-  bool may_serve(const Topic& topic) const;
+  bool may_serve(Topic& topic);
   bool serve_some(Topic& topic);
+  struct Slice;
+  void serve_worker(Topic& topic, std::uint32_t worker, Slice& left);
   void begin_state(Topic& topic);
   bool write_slice(Topic& topic);
   void keep_written(Topic& topic);

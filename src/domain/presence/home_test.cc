@@ -42,7 +42,9 @@ struct TestHome : Messengers {
   void refuse(const TopicKey&, const Member& member) override {
     said.push_back("refused " + std::to_string(member.channel));
   }
-  bool has_room(std::uint32_t worker) const override { return full_worker != worker; }
+  bool has_room(std::uint32_t worker, std::size_t bytes) const override {
+    return full_worker != worker && bytes < room;
+  }
   void call() override { ++calls; }
 
   void track(std::uint64_t channel, const std::string& key, const std::string& payload) {
@@ -73,6 +75,7 @@ struct TestHome : Messengers {
   Texts said;
   std::map<std::uint64_t, StateFragment> states;  // by channel
   std::optional<std::uint32_t> full_worker;
+  std::size_t room = SIZE_MAX;
   int calls = 0;
   Home home;
 };
@@ -196,11 +199,14 @@ TEST_CASE("a state that too much waits for is finished at once") {
   CHECK(home.take().empty());
 }
 
+// So that its state is none of the small ones.
+std::string large() { return "{\"text\":\"" + std::string(Home::kSmallStateBytes, 'x') + "\"}"; }
+
 TEST_CASE("a crowd of joiners is served in slices of one text, while there is room") {
   TestHome home;
   home.track(1, "a", "{}");
   home.take();
-  home.track(1, "a", "{1}");  // so that joiners wait
+  home.track(1, "a", large());  // so that joiners wait
   for (std::uint64_t channel = 100; channel < 200; ++channel) home.ask(channel);
   for (std::uint64_t channel = 200; channel < 210; ++channel) home.ask(channel, 1);
   home.full_worker = 1;
@@ -212,6 +218,48 @@ TEST_CASE("a crowd of joiners is served in slices of one text, while there is ro
   home.wait(30ms);
   home.work_all();
   CHECK(home.states.size() == 110);
+}
+
+TEST_CASE("what a worker is about to be given counts before its queues show it") {
+  TestHome home;
+  home.track(1, "a", large());
+  home.track(2, "b", "{}");
+  for (std::uint64_t channel = 100; channel < 110; ++channel) home.ask(channel);
+  home.room = 3 * Home::kSmallStateBytes;
+  home.wait(50ms);
+  CHECK(home.states.size() == 3);
+}
+
+TEST_CASE("queues that stay full keep nobody from a small state, and from a large one not for ever") {
+  TestHome home;
+  home.room = 0;
+  home.track(1, "a", "{}");
+  home.wait(100ms);
+  for (std::uint64_t channel = 100; channel < 110; ++channel) home.ask(channel, channel % 2);
+  home.wait(1ms);
+  CHECK(home.states.size() == 10);
+
+  home.track(1, "a", large());
+  home.states.clear();
+  home.wait(100ms);
+  for (std::uint64_t channel = 200; channel < 204; ++channel) home.ask(channel, channel % 2);
+  home.wait(90ms);
+  CHECK(home.states.empty());
+  home.wait(40ms);
+  CHECK(home.states.size() == 1);
+  home.wait(120ms);
+  CHECK(home.states.size() == 2);
+  CHECK(home.states.begin()->first % 2 != home.states.rbegin()->first % 2);  // each worker has its turn
+  home.wait(300ms);
+  CHECK(home.states.size() == 4);
+}
+
+TEST_CASE("a topic has no room for keys that grow when they are written down") {
+  TestHome home({.topic_bytes_max = 2'000});
+  home.track(1, std::string(400, '\x01'), "{}");
+  CHECK(home.take() == Texts{"refused 1"});
+  home.track(1, std::string(400, 'x'), "{}");
+  CHECK(home.home.entries() == 1);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/siphash.h"
+#include "protocol/json/value.h"
 
 namespace rt::presence {
 namespace {
@@ -183,7 +184,7 @@ std::size_t PresenceState::bytes(std::string_view topic) const {
 // With the two refs and the punctuation.
 std::size_t PresenceState::bytes_of(std::string_view key, const std::string& payload) {
   constexpr std::size_t kAroundMeta = 90;
-  return kAroundMeta + key.size() + payload.size();
+  return kAroundMeta + json::quoted_size(key) + payload.size();
 }
 
 std::size_t PresenceState::bytes_of(std::uint64_t clock) const {

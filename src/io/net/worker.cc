@@ -232,9 +232,11 @@ void Worker::Impl::count_turn(Time began) {
   touch();
   WorkerCounters& counters = worker.counters_;
   counters.turns.record(std::chrono::duration_cast<std::chrono::microseconds>(worker.now_ - began).count());
-  counters.send_queue_bytes.set(all_queue_bytes);
+  worker.count_queues();
   counters.receive_bytes.set(all_held_bytes);
 }
+
+void Worker::count_queues() { counters_.send_queue_bytes.set(impl_->all_queue_bytes); }
 
 bool Worker::Impl::has_work() const {
   return !dirty.empty() || !bulk.empty() || !postponed.empty() || !ended.empty() || !gone.empty();

@@ -185,6 +185,8 @@ class Worker {
   // Including those on their way here.
   std::int64_t connections() const { return connections_.load(std::memory_order_relaxed); }
   const WorkerCounters& counters() const { return counters_; }
+  // Brings send_queue_bytes up to date within a turn.
+  void count_queues();
   std::size_t mailbox_bytes() const { return mailbox_.bytes(); }
 
   // --- On the worker's thread only ---

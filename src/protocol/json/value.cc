@@ -198,6 +198,19 @@ void append_quoted(std::string& out, std::string_view text) {
   out += '"';
 }
 
+std::size_t quoted_size(std::string_view text) {
+  std::size_t size = text.size() + 2;
+  for (const char c : text) {
+    const bool has_short_form = c == '"' || c == '\\' || c == '\n' || c == '\r' || c == '\t';
+    if (has_short_form) {
+      size += 1;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      size += 5;
+    }
+  }
+  return size;
+}
+
 std::string quoted(std::string_view text) {
   std::string out;
   out.reserve(text.size() + 2);

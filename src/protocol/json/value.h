@@ -56,6 +56,8 @@ class Elements {
 // Appends the string in quotes, escaped as RFC 8259 demands and no more. `text` must be valid UTF-8.
 void append_quoted(std::string& out, std::string_view text);
 std::string quoted(std::string_view text);
+// Of quoted(), without making it.
+std::size_t quoted_size(std::string_view text);
 
 // Equal for values that are equal as JSON: member order, white space and the spelling of strings do not count, the
 // spelling of numbers does (1 and 1.0 differ). Members named `ignored_member` of the outermost object are left out.

@@ -33,6 +33,8 @@ TEST_CASE("strings survive quoting and unescaping") {
   CHECK(unescape(quoted(text)) == text);
   CHECK(walk_document(quoted(text)));
   CHECK(quoted("\x1f") == "\"\\u001f\"");
+  for (const std::string_view any : {std::string_view(text), std::string_view("\x1f"), std::string_view("plain")})
+    CHECK(quoted_size(any) == quoted(any).size());
 }
 
 TEST_CASE("equal values hash alike whatever their spelling, different ones do not") {

@@ -110,20 +110,23 @@ void PresenceDesk::give_state(const TopicKey& topic, const presence::StateFragme
                               std::span<const presence::Member> members) {
   const std::uint32_t worker = members.front().worker;
   shard_.counters().presence_states.add(members.size());
-  if (given_at_ != shard_.worker().now()) given_bytes_.clear();
-  given_at_ = shard_.worker().now();
-  given_bytes_.resize(shard_.node().shards.size());
-  given_bytes_[worker] += state->size() * members.size();
   Shard& to = *shard_.node().shards[worker];
-  if (&to == &shard_) {
-    for (const presence::Member& member : members) shard_.give_presence_state(topic.topic, member, state);
-    return;
-  }
+  if (&to == &shard_) return hand_over(topic.topic, state, members);
+  const std::size_t bytes = state->size() * members.size();
+  to.presence().arriving_bytes_ += bytes;
   post(shard_, to, state->size() + kMailBytes,
-       [&to, name = std::string(topic.topic), state,
+       [&desk = to.presence(), bytes, name = std::string(topic.topic), state,
         members = std::vector<presence::Member>(members.begin(), members.end())] {
-         for (const presence::Member& member : members) to.give_presence_state(name, member, state);
+         desk.hand_over(name, state, members);
+         desk.arriving_bytes_ -= bytes;
        });
+}
+
+void PresenceDesk::hand_over(std::string_view topic, const presence::StateFragment& state,
+                             std::span<const presence::Member> members) {
+  for (const presence::Member& member : members) shard_.give_presence_state(topic, member, state);
+  // has_room() may be asked again before this turn is over.
+  shard_.worker().count_queues();
 }
 
 void PresenceDesk::refuse(const TopicKey& topic, const presence::Member& member) {
@@ -131,12 +134,12 @@ void PresenceDesk::refuse(const TopicKey& topic, const presence::Member& member)
   post(shard_, to, kMailBytes, [&to, name = std::string(topic.topic), member] { to.refuse_presence(name, member); });
 }
 
-// The states of a crowd must not push its own members out of their queues.
-bool PresenceDesk::has_room(std::uint32_t worker) const {
-  const net::Worker& to = shard_.node().shards[worker]->worker();
-  std::size_t bytes = to.counters().send_queue_bytes.value() + to.mailbox_bytes();
-  if (given_at_ == shard_.worker().now() && worker < given_bytes_.size()) bytes += given_bytes_[worker];
-  return bytes < shard_.node().config.presence_queue_bytes_max;
+// The states of a crowd must not push its own members, or anybody else, out of their queues.
+bool PresenceDesk::has_room(std::uint32_t worker, std::size_t bytes) const {
+  Shard& to = *shard_.node().shards[worker];
+  return to.worker().counters().send_queue_bytes.value() + to.worker().mailbox_bytes() + to.presence().arriving_bytes_ +
+             bytes <
+         shard_.node().config.presence_queue_bytes_max;
 }
 
 void PresenceDesk::call() {

@@ -5,11 +5,12 @@
 // worker, stays in order, and no call comes back while the session that made it is still at work.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "domain/presence/home.h"
 #include "io/net/worker.h"
@@ -40,13 +41,16 @@ class PresenceDesk final : public presence::Messengers {
   void give_state(const TopicKey& topic, const presence::StateFragment& state,
                   std::span<const presence::Member> members) override;
   void refuse(const TopicKey& topic, const presence::Member& member) override;
-  bool has_room(std::uint32_t worker) const override;
+  bool has_room(std::uint32_t worker, std::size_t bytes) const override;
   void call() override;
 
  private:
   template <class Call>  // of the home of the topic and the topic's name there
   void say(const TopicKey& topic, std::size_t bytes, Call call);
   presence::Member member(std::uint64_t channel, SocketId socket) const;
+  // On the thread of this worker.
+  void hand_over(std::string_view topic, const presence::StateFragment& state,
+                 std::span<const presence::Member> members);
   void update_gauges();
 
   Shard& shard_;
@@ -55,9 +59,8 @@ class PresenceDesk final : public presence::Messengers {
   const std::uint64_t key_ticks_;
   std::uint64_t next_channel_ = 1;
   bool is_silent_ = false;
-  // Bytes of states given to each worker in this turn: its queues do not show them yet.
-  std::vector<std::size_t> given_bytes_;
-  Time given_at_{};
+  // Of states that other workers have sent here: the queues do not show them yet. Raised by those, lowered here.
+  std::atomic<std::size_t> arriving_bytes_ = 0;
 };
 
 }  // namespace rt::realtime
