@@ -109,6 +109,8 @@ test('limits and names change under the sockets, which notice nothing [P-225] [H
   assert.equal((await ping(tenant)).status, 200);
   await client.expectQuietAndJoined('realtime:a');
   await client.join('realtime:b');
+  const { event, topic } = await client.next();
+  assert.deepEqual([event, topic], ['presence_state', 'realtime:b'], 'who joins from now on has presence');
   // The counter of events began anew, so what it had refused goes through.
   client.broadcast('realtime:a', 'x');
   await client.expectQuietAndJoined('realtime:a');
