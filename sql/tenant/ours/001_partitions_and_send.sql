@@ -51,7 +51,10 @@ begin
 end
 $body$;
 -- next
-create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true) returns void
+-- One row, under the rights of whoever calls; what goes wrong is a warning and no error. A function of its own only because
+-- the two below differ in nothing else.
+create or replace function realtime.datafuse_send(payload jsonb, binary_payload bytea, event text, topic text, private boolean)
+returns void
 language plpgsql
 as $body$
 declare
@@ -70,14 +73,14 @@ begin
         raise exception 'syntax error at or near "NULL"' using errcode = 'syntax_error';
       end if;
       perform pg_catalog.set_config('realtime.topic', topic, true);
-      insert into realtime.messages (id, payload, event, topic, private, extension, inserted_at)
+      insert into realtime.messages (id, payload, binary_payload, event, topic, private, extension, inserted_at)
       values (
         message_id,
         case
           when payload operator(pg_catalog.?) 'id' then payload
           else pg_catalog.jsonb_set(payload, '{id}'::text[], pg_catalog.to_jsonb(message_id::text))
         end,
-        event, topic, private, 'broadcast', stamp);
+        binary_payload, event, topic, private, 'broadcast', stamp);
       return;
     exception
       when others then
@@ -93,37 +96,11 @@ begin
 end
 $body$;
 -- next
+create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true) returns void
+language sql
+as $body$ select realtime.datafuse_send(payload, null, event, topic, private) $body$;
+-- next
 create or replace function realtime.send_binary(payload bytea, event text, topic text, private boolean default true)
 returns void
-language plpgsql
-as $body$
-declare
-  stamp constant timestamp := pg_catalog.clock_timestamp();
-  is_second_try boolean := false;
-  constraint_hit text;
-  table_hit text;
-begin
-  loop
-    begin
-      if is_second_try then
-        perform realtime.datafuse_make_partition_of(stamp);
-      end if;
-      if topic is null then
-        raise exception 'syntax error at or near "NULL"' using errcode = 'syntax_error';
-      end if;
-      perform pg_catalog.set_config('realtime.topic', topic, true);
-      insert into realtime.messages (id, binary_payload, event, topic, private, extension, inserted_at)
-      values (pg_catalog.gen_random_uuid(), payload, event, topic, private, 'broadcast', stamp);
-      return;
-    exception
-      when others then
-        get stacked diagnostics constraint_hit = constraint_name, table_hit = table_name;
-        if is_second_try or sqlstate <> '23514' or constraint_hit <> '' or table_hit <> 'messages' then
-          raise warning 'WarnSendingBroadcastMessage: %', sqlerrm;
-          return;
-        end if;
-        is_second_try := true;
-    end;
-  end loop;
-end
-$body$;
+language sql
+as $body$ select realtime.datafuse_send(null, payload, event, topic, private) $body$;
