@@ -13,8 +13,10 @@
 #include "io/postgres/canceller.h"
 #include "io/postgres/resolver.h"
 #include "io/postgres/schema.h"
+#include "main/command_line.h"
 #include "main/control_store.h"
 #include "main/doctor.h"
+#include "main/doctor_report.h"
 #include "main/secrets.h"
 #include "protocol/json/value.h"
 
@@ -71,11 +73,8 @@ Result<Request> parse_arguments(const std::vector<std::string>& arguments) {
   app.add_option("--tls", request.tls)->check(CLI::IsMember({"on", "off"}));
   app.add_option_function<std::string>("--data-dir", [&](const std::string& path) { request.data_dir = path; });
   app.add_option_function<std::string>("tenant", [&](const std::string& name) { request.tenant = name; });
-  try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // it wants them last to first
-  } catch (const CLI::ParseError& e) {
-    return fail(e.what() + std::string(" (`realtime doctor --help` lists the flags)"));
-  }
+  if (const auto parsed = parse_command_line(app, "doctor", arguments); !parsed)
+    return tl::make_unexpected(parsed.error());
   if (request.help || request.schema) return request;
   if (request.tenant.has_value() == request.host.has_value())
     return fail("expected either the name of a tenant or --host (`realtime doctor --help`)");
@@ -198,71 +197,6 @@ Diagnosis examine(const Target& target) {
   return out;
 }
 
-// What a database server says may hold anything, but does not command our terminal.
-std::string printable(std::string text) {
-  std::ranges::replace_if(text, [](char c) { return (c >= 0 && c < ' ' && c != '\n') || c == '\x7f'; }, '?');
-  return text;
-}
-
-std::string_view name_of(Severity severity) { return severity == Severity::kError ? "error" : "warning"; }
-
-bool keeps_from_serving(const Diagnosis& diagnosis) {
-  return std::ranges::any_of(diagnosis.findings, [](const Finding& f) { return f.severity == Severity::kError; });
-}
-
-std::string identity(const Target& target) {
-  return target.settings.host + ":" + target.settings.port + "/" + target.settings.database + " as " +
-         target.settings.user;
-}
-
-void print_sql_of(const Finding& finding, std::ostream& out) {
-  constexpr std::ptrdiff_t kLinesMax = 12;
-  if (finding.sql.empty()) return;
-  if (std::ranges::count(finding.sql, '\n') > kLinesMax) {
-    out << "  The SQL is long: --sql prints it.\n";
-    return;
-  }
-  out << "  SQL" << (finding.needs_restart ? ", then restart the database server" : "") << ":\n    ";
-  for (const char c : printable(finding.sql)) out << c << (c == '\n' ? "    " : "");
-  out << '\n';
-}
-
-void print_text(const Diagnosis& diagnosis, const Target& target, std::ostream& out) {
-  out << printable(identity(target)) << (diagnosis.server.empty() ? "" : ", " + diagnosis.server) << "\n"
-      << diagnosis.checked << " things looked at, " << diagnosis.findings.size() << " found.\n";
-  for (const Finding& finding : diagnosis.findings) {
-    out << "\n"
-        << name_of(finding.severity) << "  " << finding.id << "\n  " << printable(finding.problem) << "\n  "
-        << printable(finding.remedy) << '\n';
-    print_sql_of(finding, out);
-  }
-}
-
-void print_sql(const Diagnosis& diagnosis, std::ostream& out) {
-  for (const Finding& finding : diagnosis.findings) {
-    out << "-- " << name_of(finding.severity) << ": " << finding.id
-        << (finding.sql.empty() ? ", which SQL cannot mend" : "")
-        << (finding.needs_restart ? ", counts after a restart of the database server" : "") << '\n'
-        << finding.sql << (finding.sql.empty() || finding.sql.ends_with('\n') ? "" : "\n");
-  }
-}
-
-void print_json(const Diagnosis& diagnosis, const Target& target, std::ostream& out) {
-  out << "{\"host\":" << json::quoted(target.settings.host) << ",\"port\":" << json::quoted(target.settings.port)
-      << ",\"database\":" << json::quoted(target.settings.database)
-      << ",\"user\":" << json::quoted(target.settings.user)
-      << ",\"server\":" << (diagnosis.server.empty() ? "null" : json::quoted(diagnosis.server))
-      << ",\"checked\":" << diagnosis.checked << ",\"findings\":[";
-  for (const Finding& finding : diagnosis.findings) {
-    out << (&finding == diagnosis.findings.data() ? "" : ",") << "{\"id\":" << json::quoted(finding.id)
-        << ",\"severity\":" << json::quoted(name_of(finding.severity))
-        << ",\"problem\":" << json::quoted(finding.problem) << ",\"remedy\":" << json::quoted(finding.remedy)
-        << ",\"sql\":" << (finding.sql.empty() ? "null" : json::quoted(finding.sql))
-        << ",\"needs_restart\":" << (finding.needs_restart ? "true" : "false") << "}";
-  }
-  out << "]}\n";
-}
-
 }  // namespace
 
 int run_doctor_command(const std::vector<std::string>& arguments, const Environment& environment, std::ostream& out,
@@ -283,11 +217,11 @@ int run_doctor_command(const std::vector<std::string>& arguments, const Environm
   if (!target) return failed(target.error().message);
   const Diagnosis diagnosis = examine(*target);
   if (request->json) {
-    print_json(diagnosis, *target, out);
+    print_json(diagnosis, target->settings, out);
   } else if (request->sql) {
     print_sql(diagnosis, out);
   } else {
-    print_text(diagnosis, *target, out);
+    print_text(diagnosis, target->settings, out);
   }
   return keeps_from_serving(diagnosis) ? kBroken : 0;
 }

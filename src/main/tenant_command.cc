@@ -8,6 +8,7 @@
 #include "base/percent.h"
 #include "base/utf8.h"
 #include "domain/auth/jwt.h"
+#include "main/command_line.h"
 #include "main/secrets.h"
 #include "protocol/json/value.h"
 
@@ -51,11 +52,8 @@ Result<Request> parse_arguments(const std::vector<std::string>& arguments) {
   app.add_option("--url", request.url);
   app.add_option_function<std::string>("--data-dir", [&](const std::string& path) { request.data_dir = path; });
   app.add_option("words", request.words);
-  try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // it wants them last to first
-  } catch (const CLI::ParseError& e) {
-    return fail(e.what() + std::string(" (`realtime tenant --help` tells how)"));
-  }
+  if (const auto parsed = parse_command_line(app, "tenant", arguments); !parsed)
+    return tl::make_unexpected(parsed.error());
   return request;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "domain/auth/jwt.h"
+#include "main/command_line.h"
 #include "main/secrets.h"
 #include "protocol/json/value.h"
 
@@ -54,11 +55,8 @@ Result<Request> parse_arguments(const std::vector<std::string>& arguments) {
       ->type_size(1)
       ->expected(1)
       ->take_all();
-  try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // it wants them last to first
-  } catch (const CLI::ParseError& e) {
-    return fail(e.what() + std::string(" (`realtime token --help` lists the flags)"));
-  }
+  if (const auto parsed = parse_command_line(app, "token", arguments); !parsed)
+    return tl::make_unexpected(parsed.error());
   return request;
 }
 
