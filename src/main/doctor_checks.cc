@@ -131,7 +131,7 @@ constexpr Check kSchema[] = {
           AND NOT row_security_active(oid))"},
     {"partitions", Severity::kError,
      R"(SELECT format('realtime.messages lacks partitions: the next %s of 3 days have theirs.', ahead),
-          'The server makes them when it connects, if its login may.',
+          'Make those of the next days; realtime.send() makes only the one that it needs.',
           'SELECT realtime.datafuse_make_partition((now() AT TIME ZONE ''utc'')::date + n) FROM generate_series(-1, 30) AS n;'
         FROM (SELECT coalesce(min(n) FILTER (WHERE NOT is_there), 3) AS ahead
               FROM (SELECT n, EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
