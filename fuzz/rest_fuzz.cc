@@ -30,6 +30,10 @@ class Acme final : public rest::Tenant {
   double requests_per_second() override { return 1.5; }
   double events_per_second() override { return 1.5; }
   void log_error(std::string_view, std::string_view) override {}
+  void ask_rights(RightsQuestion question, std::function<void(const RightsAnswer&)> answer) override {
+    RT_CHECK(is_valid_utf8(question.topic) && question.headers != nullptr && json::walk_document(*question.headers));
+    answer(Rights{.broadcast_write = question.topic.size() % 2 == 0});
+  }
   void publish(Message message) override {
     RT_CHECK(message.topic.starts_with(kTopicPrefix) && message.topic.size() > kTopicPrefix.size());
     RT_CHECK(is_valid_utf8(message.topic) && is_valid_utf8(message.event));
@@ -70,9 +74,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Zeros zeros;
   const std::string id = rest::request_id(request, "request-id", zeros);
   RT_CHECK(id.size() >= 10 && id.size() <= 200 && id.find('\n') == std::string::npos);
-  const auto response = rest::answer(request, [](std::string_view) { return std::make_unique<Acme>(); });
-  if (!response) return 0;
-  RT_CHECK(response->status >= 200 && response->status < 500);
-  RT_CHECK(response->body.empty() || json::walk_document(response->body));
+  int answers = 0;
+  const bool is_ours = rest::answer(
+      request, [](std::string_view) { return std::make_shared<Acme>(); },
+      [&answers](const http::Response& response) {
+        ++answers;
+        RT_CHECK(response.status >= 200 && response.status < 500);
+        RT_CHECK(response.body.empty() || json::walk_document(response.body));
+      });
+  RT_CHECK(answers == (is_ours ? 1 : 0));
   return 0;
 }

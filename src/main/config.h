@@ -117,8 +117,14 @@ struct Config {
   std::string default_tenant;  // external id; empty: hosts that match no tenant are refused
   TenantLimits new_tenant_limits;
 
+  // Databases of tenants
+  bool run_janitor = false;  // old messages are dropped, and tenants without users forgotten
+  std::chrono::milliseconds janitor_interval{14'400'000};
+  std::chrono::milliseconds janitor_first_delay{600'000};  // besides the interval
+  bool janitor_randomize = true;
+  int migrations_max = 0;  // at a time; 0: twice as many as there are cores
+
   // Metrics
-  bool run_janitor = false;  // tenants without users are forgotten
   std::chrono::milliseconds metrics_cleaner_interval{1'800'000};
   bool metrics_pusher_enabled = false;
   std::optional<HttpUrl> metrics_pusher_url;

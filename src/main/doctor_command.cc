@@ -18,7 +18,7 @@
 #include "main/doctor.h"
 #include "main/doctor_report.h"
 #include "main/secrets.h"
-#include "protocol/json/value.h"
+#include "services/database/tenant_settings.h"
 
 namespace rt::app {
 namespace {
@@ -119,53 +119,6 @@ Result<Config> server_config(const Request& request, const Environment& environm
   return config;
 }
 
-// Members that are texts, decrypted where the store has them encrypted.
-class StoredSettings {
- public:
-  StoredSettings(json::Value object, const tenants::Encryption& encryption)
-      : object_(object), encryption_(encryption) {}
-
-  std::string plain(std::string_view key, const std::string& otherwise) const {
-    const auto value = object_.member(key);
-    const auto text = value ? value->string() : std::nullopt;
-    return text.value_or(otherwise);
-  }
-  Result<std::string> secret(std::string_view key) const {
-    auto text = encryption_.decrypt(plain(key, ""));
-    if (!text) return fail(text.error(), key);
-    return text;
-  }
-  bool is_false(std::string_view key) const {
-    const auto value = object_.member(key);
-    return value && value->text() == "false";
-  }
-
- private:
-  json::Value object_;
-  const tenants::Encryption& encryption_;
-};
-
-Result<Target> target_of(std::string_view extension, const tenants::Encryption& encryption) {
-  const auto document = json::walk_document(extension);
-  if (!document || !json::Value(document->text).is_object()) return fail("its settings are no JSON object");
-  const StoredSettings stored(json::Value(document->text), encryption);
-  Target out;
-  const std::pair<std::string_view, std::string*> wanted[] = {{"db_host", &out.settings.host},
-                                                              {"db_port", &out.settings.port},
-                                                              {"db_name", &out.settings.database},
-                                                              {"db_user", &out.settings.user},
-                                                              {"db_password", &out.settings.password}};
-  for (const auto& [key, to] : wanted) {
-    auto text = stored.secret(key);
-    if (!text) return tl::make_unexpected(text.error());
-    *to = *std::move(text);
-  }
-  out.settings.family = postgres::AddressFamily::kV6ThenV4;
-  out.settings.tls = stored.is_false("ssl_enforced") ? postgres::TlsMode::kOff : postgres::TlsMode::kUnverified;
-  out.needs.publication = stored.plain("publication", out.needs.publication);
-  return out;
-}
-
 Result<Target> stored_target(const Request& request, const Environment& environment) {
   const auto config = server_config(request, environment);
   if (!config) return tl::make_unexpected(config.error());
@@ -176,10 +129,12 @@ Result<Target> stored_target(const Request& request, const Environment& environm
   const auto tenant = (*store)->find_tenant(*request.tenant);
   if (!tenant) return tl::make_unexpected(tenant.error());
   if (!*tenant) return fail("there is no tenant " + *request.tenant + " in the control store");
-  const auto& extensions = (*tenant)->extensions;
-  const auto found = std::ranges::find(extensions, "postgres_cdc_rls", &TenantExtension::type);
-  if (found == extensions.end()) return fail("the tenant " + *request.tenant + " has no database");
-  return target_of(found->settings, encryption(*config));
+  auto settings = database::settings_of(**tenant, encryption(*config));
+  if (!settings) return tl::make_unexpected(settings.error());
+  if (!*settings) return fail("the tenant " + *request.tenant + " has no database");
+  Target out{.settings = std::move((*settings)->connection)};
+  out.needs.publication = std::move((*settings)->publication);
+  return out;
 }
 
 Diagnosis examine(const Target& target) {

@@ -290,6 +290,47 @@ void write_workers(Exposition& out, const NodeParts& node, Writer& writer) {
   }
 }
 
+void write_databases(Exposition& out, const database::TenantDatabases& databases) {
+  const database::DatabaseCounters& counters = databases.counters();
+  const auto counter = [&](std::string_view name, std::string_view help, const Counter& value) {
+    out.metric(name, MetricType::kCounter, help);
+    out.sample(number(value));
+  };
+  out.metric("realtime_tenants_connected", MetricType::kGauge, "Databases of tenants that are connected.");
+  out.sample(number(counters.connected));
+  counter("realtime_tenant_databases_opened_total", "Connections to tenants' databases.", counters.opened);
+  counter("realtime_tenant_database_failures_total", "Attempts to connect to a tenant's database that failed.",
+          counters.failures);
+  counter("realtime_tenant_databases_lost_total", "Connections to tenants' databases that broke.", counters.lost);
+  counter("realtime_tenant_database_refusals_total",
+          "Questions refused because a database could not be reached lately, or too many waited for it.",
+          counters.refused);
+  counter("realtime_partition_failures_total", "Partitions of realtime.messages that could not be made.",
+          counters.partition_failures);
+  const database::PolicyCounters& policies = counters.policies;
+  counter("realtime_policy_questions_total", "Questions about the rights of private channels and broadcasts.",
+          policies.questions);
+  counter("realtime_policy_questions_shared_total", "Of these, questions answered with the answer to an equal one.",
+          policies.shared);
+  counter("realtime_policy_transactions_total", "Transactions in which policies were asked.", policies.transactions);
+  counter("realtime_policy_questions_repeated_total", "Questions asked once more by themselves.", policies.again_alone);
+  counter("realtime_policy_questions_given_up_total", "Questions that waited for a connection in vain.",
+          policies.given_up);
+  counter("realtime_policy_questions_refused_total",
+          "Questions refused because too many waited, or waited in vain lately.", policies.refused);
+  out.metric("realtime_tenants_migrations_duration_milliseconds", MetricType::kHistogram,
+             "Migrations of tenants' databases in which something had to be done.");
+  std::vector<std::pair<std::string, std::uint64_t>> failed;
+  databases.visit_migrations(
+      [&](std::string_view region, const HistogramCounts& counts) {
+        out.histogram(counts, 1, {{"platform_region", region}});
+      },
+      [&](std::string_view error, std::uint64_t times) { failed.emplace_back(error, times); });
+  out.metric("realtime_tenants_migrations_exceptions_total", MetricType::kCounter,
+             "Migrations of tenants' databases that failed, by condition.");
+  for (const auto& [error, times] : failed) out.sample(static_cast<std::int64_t>(times), {{"error_code", error}});
+}
+
 }  // namespace
 
 std::string node_id(std::string_view node_name) {
@@ -375,6 +416,7 @@ std::string scrape_node(const NodeParts& node) {
   write_long_polls(out, writer);
   write_rate_limits(out, writer);
   write_presence(out, node, writer);
+  write_databases(out, *node.databases);
   write_log_drops(out, node, writer);
   if (node.pushes != nullptr) write_pushes(out, *node.pushes);
   if (node.vacancy_sweeps != nullptr) write_vacancy_sweeps(out, *node.vacancy_sweeps);

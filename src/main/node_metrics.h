@@ -12,6 +12,7 @@
 #include "io/net/worker.h"
 #include "main/metrics_pusher.h"
 #include "main/tls_port.h"
+#include "services/database/tenant_databases.h"
 #include "services/realtime/shard.h"
 
 namespace rt::app {
@@ -27,6 +28,7 @@ struct NodeParts {
   std::string region;     // empty: `nil`
   double started_at = 0;  // seconds since 1970
   const Log* log = nullptr;
+  const database::TenantDatabases* databases = nullptr;
   std::function<bool()> store_is_usable;
   const PushCounters* pushes = nullptr;     // null: nothing is pushed
   const Counter* vacancy_sweeps = nullptr;  // null: nobody looks for tenants without users

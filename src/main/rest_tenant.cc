@@ -5,10 +5,22 @@
 namespace rt::app {
 namespace {
 
+// What the database said, on its way to the worker that has the request.
+class AnswerMail final : public net::Mail {
+ public:
+  AnswerMail(std::function<void(const RightsAnswer&)> take, RightsAnswer answer)
+      : take_(std::move(take)), answer_(std::move(answer)) {}
+  void deliver() override { take_(answer_); }
+
+ private:
+  std::function<void(const RightsAnswer&)> take_;
+  RightsAnswer answer_;
+};
+
 class RestTenant final : public rest::Tenant {
  public:
-  RestTenant(realtime::Shard& shard, std::string_view request_id, std::shared_ptr<realtime::LiveTenant> tenant)
-      : shard_(shard), request_id_(request_id), tenant_(std::move(tenant)) {}
+  RestTenant(realtime::Shard& shard, std::string request_id, std::shared_ptr<realtime::LiveTenant> tenant)
+      : shard_(shard), request_id_(std::move(request_id)), tenant_(std::move(tenant)) {}
 
   const TenantRecord& record() const override { return tenant_->record(shard_.worker().index()); }
   Result<TokenRef, TokenFault> verify(std::string_view token) override { return shard_.verify(record(), token); }
@@ -17,6 +29,14 @@ class RestTenant final : public rest::Tenant {
   double events_per_second() override { return tenant_->events.per_second(); }
   void log_error(std::string_view code, std::string_view text) override {
     shard_.log(LogLevel::kError, {.tenant = record().external_id, .error_code = code, .request_id = request_id_}, text);
+  }
+  void ask_rights(RightsQuestion question, std::function<void(const RightsAnswer&)> answer) override {
+    const realtime::RightsSource& source = shard_.node().ask_rights;
+    if (!source) return answer(tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, {}}));
+    source(record().external_id, std::move(question),
+           [&worker = shard_.worker(), answer = std::move(answer)](RightsAnswer said) {
+             worker.post(std::make_unique<AnswerMail>(answer, std::move(said)));
+           });
   }
   void publish(Message message) override {
     message.tenant = record().external_id;
@@ -27,17 +47,17 @@ class RestTenant final : public rest::Tenant {
 
  private:
   realtime::Shard& shard_;
-  const std::string_view request_id_;
+  const std::string request_id_;
   const std::shared_ptr<realtime::LiveTenant> tenant_;
 };
 
 }  // namespace
 
 rest::FindTenant rest_tenants(realtime::Shard& shard, std::string_view request_id) {
-  return [&shard, request_id](std::string_view host) -> std::unique_ptr<rest::Tenant> {
+  return [&shard, request_id](std::string_view host) -> std::shared_ptr<rest::Tenant> {
     auto tenant = shard.node().tenants.of_host(host);
     if (!tenant) return nullptr;
-    return std::make_unique<RestTenant>(shard, request_id, std::move(tenant));
+    return std::make_shared<RestTenant>(shard, std::string(request_id), std::move(tenant));
   };
 }
 

@@ -6,7 +6,7 @@
 
 namespace rt::app {
 
-// For requests on that shard's worker. Both outlive what is found; the id is that of the request, for log lines.
+// For requests on that shard's worker, which outlives what is found; the id is that of the request, for log lines.
 rest::FindTenant rest_tenants(realtime::Shard& shard, std::string_view request_id);
 
 }  // namespace rt::app

@@ -144,9 +144,22 @@ void Routes::dispatch(net::Worker& worker, net::ConnectionId connection, http::R
     if (!may(*access, request)) return respond(exchange, {.status = 403});
     return administer(exchange, request);
   }
-  http::Response response = answer(worker, request);
+  if (broadcast(exchange, request)) return;
+  http::Response response = answer(request);
   log_failure(worker, request, response);
   respond(exchange, std::move(response));
+}
+
+bool Routes::broadcast(const Exchange& exchange, const http::Request& request) {
+  realtime::Shard& shard = *node_.shards[static_cast<std::size_t>(exchange.worker.index())];
+  // The answer may have to wait for a database, and the request is gone by then.
+  http::Request head{.method = request.method, .target = request.target, .client = request.client, .id = request.id};
+  if (const auto host = request.header("host")) head.headers.push_back({"host", std::string(*host)});
+  return rest::answer(request, rest_tenants(shard, request.id),
+                      [this, exchange, head = std::move(head)](http::Response response) {
+                        log_failure(exchange.worker, head, response);
+                        respond(exchange, std::move(response));
+                      });
 }
 
 void Routes::administer(const Exchange& exchange, const http::Request& request) {
@@ -223,7 +236,7 @@ void Routes::respond_from_elsewhere(const Exchange& exchange, http::Response res
                        bytes);
 }
 
-http::Response Routes::answer(net::Worker& worker, const http::Request& request) {
+http::Response Routes::answer(const http::Request& request) const {
   const std::string_view path = request.resource();
   if (request.method == "GET" || request.method == "HEAD") {
     if (path == "/healthcheck") return http::Response::text(200, "ok");
@@ -233,8 +246,6 @@ http::Response Routes::answer(net::Worker& worker, const http::Request& request)
       return obstacles.empty() ? http::Response::text(200, "ok") : http::Response::text(503, obstacles);
     }
   }
-  realtime::Shard& shard = *node_.shards[static_cast<std::size_t>(worker.index())];
-  if (auto answer = rest::answer(request, rest_tenants(shard, request.id))) return *std::move(answer);
   return http::Response::json(404, "\"Not Found\"");
 }
 

@@ -67,7 +67,9 @@ class Routes final : public net::RequestHandler {  // used by all workers at onc
   };
 
   void dispatch(net::Worker& worker, net::ConnectionId connection, http::Request request);
-  http::Response answer(net::Worker& worker, const http::Request& request);
+  http::Response answer(const http::Request& request) const;
+  // False: it is for another part of the server.
+  bool broadcast(const Exchange& exchange, const http::Request& request);
   // Of one that failed, why; on the worker's thread.
   void log_failure(net::Worker& worker, const http::Request& request, const http::Response& response);
   void long_poll(const Exchange& exchange, http::Request request);

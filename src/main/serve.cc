@@ -29,6 +29,7 @@
 #include "main/tls_port.h"
 #include "main/vacancy_sweep.h"
 #include "protocol/json/value.h"
+#include "services/database/tenant_databases.h"
 #include "services/realtime/shard.h"
 #include "services/tenancy/directory.h"
 #include "services/tenancy/registry.h"
@@ -190,6 +191,18 @@ realtime::NodeConfig node_config(const Config& config, ReplicaId replica) {
   out.long_poll.posted_bytes_max = config.worker_receive_bytes_max;
   for (const ClaimExpectation& one : config.claim_validators)
     out.claim_validators.push_back({one.claim, one.expected_json});
+  return out;
+}
+
+database::TenantDatabasesConfig databases_config(const Config& config) {
+  database::TenantDatabasesConfig out;
+  out.migrations_max = config.migrations_max > 0 ? static_cast<std::size_t>(config.migrations_max)
+                                                 : 2 * std::max<std::size_t>(1, std::thread::hardware_concurrency());
+  if (config.run_janitor) {
+    out.janitor = database::JanitorConfig{.first = config.janitor_interval + config.janitor_first_delay,
+                                          .every = config.janitor_interval,
+                                          .adds_random_minutes = config.janitor_randomize};
+  }
   return out;
 }
 
@@ -407,12 +420,25 @@ int serve(Config config) {
   const std::string node_name = config.app_name + "@127.0.0.1";
   realtime::Node node(node_config(config, this_replica(node_name, clock)), HashKey{random.next(), random.next()},
                       tenants, **log, random);
+  database::TenantDatabases databases(
+      databases_config(config),
+      {.find = [&directory](std::string_view name) { return directory.find(name); },
+       .users = [&tenants](std::string_view name) { return tenants.users_of(name); },
+       .on_migrations =
+           [&registry](const std::string& name, std::int64_t migrations) {
+             (*registry)->put(name, "{\"migrations_ran\":" + std::to_string(migrations) + "}", [](const auto&) {});
+           }},
+      secrets, clock, random, **log);
+  node.ask_rights = [&databases](std::string_view tenant, RightsQuestion question, realtime::AnswerRights answer) {
+    databases.ask(tenant, std::move(question), std::move(answer));
+  };
   NodeParts parts{.tenants = &tenants,
                   .connections_max = config.connections_max,
                   .node_name = node_name,
                   .region = config.region,
                   .started_at = started_at,
                   .log = log->get(),
+                  .databases = &databases,
                   .store_is_usable = [&registry] { return (*registry)->store_is_usable(); }};
   const auto obstacles = [&node, &registry] {
     return std::string(node.draining.load() ? "draining\n" : "") +
@@ -424,6 +450,19 @@ int serve(Config config) {
       {.connected_users = [&tenants](std::string_view name) { return tenants.users_of(name); },
        .disconnect_sockets = [&node](std::string_view name) { apply(node, name, {.disconnects = true}); },
        .run_elsewhere = [&jobs](std::function<void()> job) { return jobs.post(std::move(job)); },
+       .database_health =
+           [&databases](const std::string& name, std::function<void(tenancy::DatabaseHealth)> done) {
+             databases.health(name, [done = std::move(done)](database::DatabaseHealth health) {
+               done({.has_database = health.has_database, .is_connected = health.is_connected});
+             });
+           },
+       .disconnect_database = [&databases](const std::string& name,
+                                           std::function<void()> done) { databases.disconnect(name, std::move(done)); },
+       .prepare_database =
+           [&databases](const std::string& name, std::function<void(bool)> done) {
+             databases.prepare(name,
+                               [done = std::move(done)](const Result<void>& prepared) { done(prepared.has_value()); });
+           },
        .region = config.region,
        .node_name = parts.node_name});
   Routes routes({.metrics = {{*config.metrics_jwt_secret}, config.metrics_token_blocklist},
@@ -478,7 +517,9 @@ int serve(Config config) {
       lane.worker->run();
     });
   }
-  (*registry)->start([&node](const tenancy::TenantChange& change) {
+  databases.start();
+  (*registry)->start([&node, &databases](const tenancy::TenantChange& change) {
+    if (change.effects.database || change.tenant == nullptr) databases.changed(change.external_id);
     apply(node, change.external_id,
           {.record = change.tenant,
            .is_gone = change.tenant == nullptr,
@@ -488,6 +529,11 @@ int serve(Config config) {
            .join_rate = change.effects.join_rate,
            .presence_rate = change.effects.presence_rate});
   });
+  if (config.seed_self_host && config.db_host) {
+    databases.prepare(config.self_host_tenant_name, [&log](const Result<void>& prepared) {
+      (*log)->info(prepared ? "Tenant set-up successfully" : "Failed to set-up tenant: " + prepared.error().message);
+    });
+  }
   int exit_code = 0;
   {
     Lifecycle lifecycle(config, io, **listener, tls_port->get(), node, lanes);
@@ -506,6 +552,7 @@ int serve(Config config) {
   }
   (*listener)->close();
   if (*tls_port) (*tls_port)->listener().close();
+  databases.stop();
   (*registry)->stop();
   pusher.reset();
   jobs.stop();

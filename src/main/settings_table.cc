@@ -407,6 +407,21 @@ std::vector<Setting> presence_settings() {
   };
 }
 
+std::vector<Setting> tenant_database_settings() {
+  return {
+      {"RUN_JANITOR", "", boolean(&Config::run_janitor),
+       "drop old messages of tenants, and forget the metrics of those that have had no user for ten minutes"},
+      {"JANITOR_SCHEDULE_TIMER_IN_MS", "", milliseconds(&Config::janitor_interval, 1),
+       "how often messages of more than three days ago are dropped"},
+      {"JANITOR_RUN_AFTER_IN_MS", "", milliseconds(&Config::janitor_first_delay, 0),
+       "how much longer than that it takes to the first time"},
+      {"JANITOR_SCHEDULE_RANDOMIZE", "", boolean(&Config::janitor_randomize),
+       "each time 1 to 59 minutes later, so that nodes do not do it together"},
+      {"MIGRATION_PARTITION_SLOTS", "", number(&Config::migrations_max, {0, 1000}),
+       "tenant databases whose schema is made or changed at a time; 0: twice as many as there are cores"},
+  };
+}
+
 std::vector<Setting> metrics_settings() {
   return {
       {"METRICS_PUSHER_ENABLED", "", boolean(&Config::metrics_pusher_enabled), "push metrics to METRICS_PUSHER_URL"},
@@ -421,8 +436,6 @@ std::vector<Setting> metrics_settings() {
       {"METRICS_PUSHER_COMPRESS", "", boolean(&Config::metrics_pusher_compress), "compress what is pushed (gzip)"},
       {"METRICS_PUSHER_EXTRA_LABELS", "", extra_labels(),
        "name=value pairs, separated by commas, each a query parameter extra_label of the push"},
-      {"RUN_JANITOR", "", boolean(&Config::run_janitor),
-       "forget the metrics of tenants that have had no user for ten minutes"},
       {"METRICS_CLEANER_SCHEDULE_TIMER_IN_MS", "", milliseconds(&Config::metrics_cleaner_interval, 1),
        "how often such tenants are looked for"},
   };
@@ -440,15 +453,11 @@ std::vector<Setting> log_settings() {
 }  // namespace
 
 std::vector<SettingGroup> all_settings() {
-  return {{"Listener", listener_settings()},
-          {"Sockets", socket_settings()},
-          {"Process", process_settings()},
-          {"Database", database_settings()},
-          {"Tokens and secrets", secret_settings()},
-          {"Tenants", tenant_settings()},
-          {"Presence", presence_settings()},
-          {"Metrics", metrics_settings()},
-          {"Log", log_settings()}};
+  return {{"Listener", listener_settings()},         {"Sockets", socket_settings()},
+          {"Process", process_settings()},           {"Database", database_settings()},
+          {"Tokens and secrets", secret_settings()}, {"Tenants", tenant_settings()},
+          {"Presence", presence_settings()},         {"Databases of tenants", tenant_database_settings()},
+          {"Metrics", metrics_settings()},           {"Log", log_settings()}};
 }
 
 }  // namespace rt::app

@@ -83,6 +83,28 @@ class Writer {
 
 constexpr std::size_t kBytesPerTenant = 3 * 1024;  // where it has series of every kind
 
+// Of tenants whose database was asked for here.
+void write_databases(Exposition& out, const database::TenantDatabases& databases) {
+  auto meters = databases.meters();
+  std::ranges::sort(meters, {}, &database::TenantDatabases::Meter::external_id);
+  out.metric("realtime_tenants_read_authorization_check", MetricType::kHistogram,
+             "Milliseconds from asking the policies of a tenant who may read to their answer.");
+  for (const auto& [name, state] : meters) {
+    HistogramCounts counts;
+    state->read_checks.add_to(counts);
+    if (counts.total() > 0) out.histogram(counts, 1, {{"tenant", name}});
+  }
+  out.metric("realtime_tenant_database_connected", MetricType::kGauge,
+             "1 while the database of a tenant is connected.");
+  for (const auto& [name, state] : meters) out.sample(state->is_connected ? 1 : 0, {{"tenant", name}});
+  out.metric("realtime_tenant_message_partitions_ahead_days", MetricType::kGauge,
+             "Days after today for which realtime.messages has partitions, when last looked at; below 3 something "
+             "keeps them from being made.");
+  for (const auto& [name, state] : meters) {
+    if (state->is_connected) out.sample(state->partition_days_ahead, {{"tenant", name}});
+  }
+}
+
 std::optional<std::int64_t> connected(const LiveTenant& tenant) {
   const std::int64_t users = tenant.users();
   return users == 0 && tenant.joins.total() == 0 ? std::nullopt : std::optional(users);
@@ -106,6 +128,7 @@ std::string scrape_tenants(const NodeParts& node, std::string before) {
   writer.traffic("realtime_channel_output_bytes", "Bytes written to WebSockets.", &net::Traffic::out);
   writer.errors("realtime_channel_error", "Errors of sockets and channels, by operational code.");
   writer.payload_sizes("realtime_tenants_payload_size", "Bytes of a payload, as its limit measures them.");
+  write_databases(out, *node.databases);
   return std::move(out).finish();
 }
 

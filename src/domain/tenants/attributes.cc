@@ -358,6 +358,7 @@ Effects& Effects::operator|=(const Effects& other) {
   event_rate |= other.event_rate;
   join_rate |= other.join_rate;
   presence_rate |= other.presence_rate;
+  database |= other.database;
   any |= other.any;
   return *this;
 }
@@ -372,11 +373,12 @@ Effects effects_of(const TenantRecord& before, const TenantRecord& after, const 
   out.event_rate = before.limits.events_per_second_max != after.limits.events_per_second_max;
   out.join_rate = before.limits.joins_per_second_max != after.limits.joins_per_second_max;
   out.presence_rate = before.limits.presence_events_per_second_max != after.limits.presence_events_per_second_max;
-  out.any = out.disconnects || supplied.extensions || before.limits != after.limits || before.name != after.name ||
+  out.database = out.keys || before.suspended != after.suspended || supplied.extensions ||
+                 !are_same(before.extensions, after.extensions, encryption);
+  out.any = out.disconnects || out.database || before.limits != after.limits || before.name != after.name ||
             before.presence_enabled != after.presence_enabled || before.cdc_default != after.cdc_default ||
             before.broadcast_adapter != after.broadcast_adapter || before.migrations_ran != after.migrations_ran ||
-            !is_same_json(before.feature_flags, after.feature_flags) ||
-            !are_same(before.extensions, after.extensions, encryption);
+            !is_same_json(before.feature_flags, after.feature_flags);
   return out;
 }
 

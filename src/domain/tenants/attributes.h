@@ -68,6 +68,7 @@ struct Effects {
   bool event_rate = false;   // the limit of a rate: its counter begins anew
   bool join_rate = false;
   bool presence_rate = false;
+  bool database = false;  // what is connected to its database is not what it should be
   bool any = false;  // something differs at all
   Effects& operator|=(const Effects& other);
 };

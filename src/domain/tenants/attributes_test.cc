@@ -164,6 +164,10 @@ TEST_CASE("keys, suspension and private_only disconnect; limits restart their co
   CHECK(effects(R"({"max_presence_events_per_second":1})").presence_rate);
   CHECK(!effects(R"({"max_joins_per_second":1})").disconnects);
   CHECK(effects(R"({"extensions":[]})").any);
+  CHECK(effects(R"({"extensions":[]})").database);
+  CHECK(effects(R"({"suspend":true})").database);
+  CHECK(!effects(R"({"private_only":true})").database);
+  CHECK(!effects(R"({"migrations_ran":7})").database);
   CHECK(effects(R"({"name":"n"})").any);
   CHECK(!effects(R"({"suspend":false,"max_events_per_second":100})").any);
 }

@@ -23,10 +23,15 @@ namespace rt::postgres {
 // parsed only inside of its batch.
 enum class Plan : std::uint8_t { kPrepared, kOnce };
 
+// kIfAllIsWell: where none before it failed. kInAnyCase: a ROLLBACK TO SAVEPOINT, which is what a transaction needs
+// after an error. It begins a section; run_sections() tells what became of each.
+enum class Runs : std::uint8_t { kIfAllIsWell, kInAnyCase };
+
 struct Statement {
   std::string sql;  // one statement; it neither begins nor ends a transaction, but on a lease
   std::vector<std::optional<std::string>> parameters{};  // $1, $2, …; nullopt: NULL
   Plan plan = Plan::kPrepared;
+  Runs runs = Runs::kIfAllIsWell;
 };
 
 // kCommitted: all statements together or, after an error, none. kRolledBack: whatever happens, nothing remains,
@@ -71,5 +76,8 @@ struct Batch {
 
 // The rows of each statement. The error is the first, and nothing of the batch was done where outcome_unknown is false.
 using BatchReply = Result<std::vector<Rows>>;
+// The rows or the error of each statement; one that was skipped has the error of the one that failed before it. The
+// error of all: nothing of the batch was done at all, or nobody knows.
+using SectionsReply = Result<std::vector<Result<Rows>>>;
 
 }  // namespace rt::postgres

@@ -20,10 +20,12 @@ using Clock = std::chrono::steady_clock;
 // A file that never exists: libpq would take what it finds in the home directory.
 constexpr const char* kNoFile = "/dev/null/none";
 
-bool is_address(const std::string& host) {
+// It needs no look-up.
+bool is_address_of(AddressFamily family, const std::string& host) {
   boost::system::error_code error;
-  asio::ip::make_address(host, error);
-  return !error;
+  const auto address = asio::ip::make_address(host, error);
+  if (error) return false;
+  return family == AddressFamily::kV4 ? address.is_v4() : family == AddressFamily::kV6 ? address.is_v6() : true;
 }
 
 bool is_socket_directory(const std::string& host) { return host.starts_with('/') || host.starts_with('@'); }
@@ -93,8 +95,7 @@ Task<Result<PgConn>> Login::run() {
 Task<Result<std::vector<std::string>>> Login::addresses() {
   if (is_cancelled()) co_return gave_up("");
   if (is_socket_directory(settings_.host)) co_return std::vector<std::string>{""};
-  if (settings_.family == AddressFamily::kAny && is_address(settings_.host))
-    co_return std::vector<std::string>{settings_.host};
+  if (is_address_of(settings_.family, settings_.host)) co_return std::vector<std::string>{settings_.host};
   auto answer = std::make_shared<std::optional<rt::Result<std::vector<std::string>>>>();
   wake_->clear();
   surroundings_.resolver.resolve(settings_.host, settings_.family,

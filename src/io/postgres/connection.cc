@@ -53,24 +53,56 @@ Connection::~Connection() { close(); }
 
 Task<BatchReply> Connection::run(Batch batch) {
   const std::shared_ptr<Impl> impl = impl_;  // who waits needs no Connection any more
-  RT_CHECK(impl->in_loop_thread());
-  RT_CHECK(impl->is_exclusive || batch.ends != Ends::kOpen);
-  if (bytes_of(batch) > Batch::kBytesMax)
-    co_return fail(ErrorClass::kRequestTooLarge,
-                   "statements and parameters have more than " + std::to_string(Batch::kBytesMax) + " bytes");
   const auto request = std::make_shared<Request>(impl->io, std::move(batch));
+  co_await impl->execute(request);
+  if (request->error) co_return tl::make_unexpected(*std::move(request->error));
+  co_return std::move(request->results);
+}
+
+Task<SectionsReply> Connection::run_sections(Batch batch) {
+  const std::shared_ptr<Impl> impl = impl_;
+  RT_CHECK(batch.ends == Ends::kRolledBack);
+  const auto request = std::make_shared<Request>(impl->io, std::move(batch));
+  request->in_sections = true;
+  request->errors.resize(request->batch.statements.size());
+  co_await impl->execute(request);
+  if (request->error) co_return tl::make_unexpected(*std::move(request->error));
+  std::vector<Result<Rows>> out;
+  out.reserve(request->results.size());
+  for (std::size_t i = 0; i < request->results.size(); ++i) {
+    if (request->errors[i]) {
+      out.push_back(tl::make_unexpected(*std::move(request->errors[i])));
+    } else {
+      out.push_back(std::move(request->results[i]));
+    }
+  }
+  co_return out;
+}
+
+// Until it is answered; its error says whether it could be.
+Task<void> Connection::Impl::execute(std::shared_ptr<Request> request) {
+  const auto keep = shared_from_this();
+  RT_CHECK(in_loop_thread());
+  RT_CHECK(is_exclusive || request->batch.ends != Ends::kOpen);
+  if (bytes_of(request->batch) > Batch::kBytesMax) {
+    request->error =
+        PgError{.kind = ErrorClass::kRequestTooLarge,
+                .message = "statements and parameters have more than " + std::to_string(Batch::kBytesMax) + " bytes"};
+    co_return;
+  }
   const std::shared_ptr<Cancellation> cancellation = request->batch.cancellation;
-  if (cancellation && cancellation->is_cancelled()) co_return fail(ErrorClass::kCancelled, "cancelled before it began");
-  impl->submit(request);
+  if (cancellation && cancellation->is_cancelled()) {
+    request->error = PgError{.kind = ErrorClass::kCancelled, .message = "cancelled before it began"};
+    co_return;
+  }
+  submit(request);
   if (cancellation)
-    cancellation->set_hook([weak = std::weak_ptr(impl), asked = std::weak_ptr(request)] {
+    cancellation->set_hook([weak = weak_from_this(), asked = std::weak_ptr(request)] {
       const auto self = weak.lock();
       if (const auto what = asked.lock(); self && what) self->cancel(what);
     });
   co_await request->answered.wait_until(Time::max());
   if (cancellation) cancellation->set_hook(nullptr);
-  if (request->error) co_return tl::make_unexpected(*std::move(request->error));
-  co_return std::move(request->results);
 }
 
 void Connection::begin_exclusive_use() { impl_->is_exclusive = true; }

@@ -42,6 +42,8 @@ class Connection {  // loop-bound
 
   // The batch is sent before this first waits, behind those before it.
   Task<BatchReply> run(Batch batch);
+  // The same for one that is rolled back, in sections: the error of one is not that of the others.
+  Task<SectionsReply> run_sections(Batch batch);
 
   // Who has it for himself may leave transactions and settings in it, between this and a reset.
   void begin_exclusive_use();

@@ -32,6 +32,9 @@ struct Request {
   Batch batch;
   std::vector<Rows> results;
   std::optional<PgError> error{};
+  bool in_sections = false;
+  std::vector<std::optional<PgError>> errors{};  // in sections: of each statement
+  int failed = -1;                               // likewise: the last one that did
   std::size_t rows = 0;
   std::size_t bytes = 0;
   bool is_sent = false;
@@ -58,6 +61,7 @@ struct Connection::Impl : std::enable_shared_from_this<Impl> {
   bool in_loop_thread() const { return io.get_executor().running_in_this_thread(); }
   void start();
   void submit(const std::shared_ptr<Request>& request);
+  Task<void> execute(std::shared_ptr<Request> request);
   void cancel(const std::shared_ptr<Request>& request);
   void lose(const PgError& error);
   void close();
@@ -85,6 +89,7 @@ struct Connection::Impl : std::enable_shared_from_this<Impl> {
   void take(PGresult* result);
   void take_rows(PGresult* result, Request& request, int statement);
   void check_tag(const char* tag, Request& request) const;
+  void take_skipped(Request& request, const Owed& skipped) const;
   void take_error(PGresult* result);
   void check_limits(Request& request, int statement);
   void finish(const std::shared_ptr<Request>& request);

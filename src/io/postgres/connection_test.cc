@@ -356,6 +356,43 @@ TEST_CASE("a connection may be closed while batches are under way") {
   CHECK(reply->error().kind == ErrorClass::kConnectionLost);
 }
 
+TEST_CASE("the error of one section is not that of the others") {
+  PostgresLoop loop;
+  const auto connection = loop.open();
+  const auto back = [] { return Statement{.sql = "ROLLBACK TO SAVEPOINT s", .runs = Runs::kInAnyCase}; };
+  const auto reply =
+      loop.run(connection->run_sections(rolled_back({{.sql = "CREATE TEMP TABLE t (i int)"},
+                                                     {.sql = "SAVEPOINT s"},
+                                                     {.sql = "INSERT INTO t VALUES (1)", .plan = Plan::kOnce},
+                                                     {.sql = "SELECT 1 / 0"},
+                                                     {.sql = "SELECT 'skipped'"},
+                                                     back(),
+                                                     {.sql = "SELECT count(*) FROM t", .plan = Plan::kOnce},
+                                                     back(),
+                                                     {.sql = "SELECT current_user::text"}})));
+  REQUIRE(reply);
+  CHECK((*reply)[2].has_value());
+  CHECK((*reply)[3].error().sqlstate == "22012");
+  CHECK((*reply)[3].error().statement == 3);
+  CHECK((*reply)[4].error().statement == 3);
+  CHECK((*reply)[6]->text(0, 0) == "0");
+  CHECK((*reply)[8]->text(0, 0) == "postgres");
+  CHECK(connection->is_open());
+  CHECK(only_field(loop.run(connection->run(query("SELECT to_regclass('t') IS NULL")))) == "t");
+}
+
+TEST_CASE("sections whose connection is lost have one error") {
+  PostgresLoop loop;
+  const auto connection = loop.open();
+  std::optional<SectionsReply> reply;
+  loop.begin(connection->run_sections(rolled_back({{.sql = "SELECT pg_sleep(60)"}})), reply);
+  wait_until_running(loop, *connection, "pg_sleep");
+  terminate(*connection);
+  loop.until([&] { return reply.has_value(); });
+  CHECK(reply->error().kind == ErrorClass::kConnectionLost);
+  CHECK_FALSE(reply->error().outcome_unknown);
+}
+
 TEST_CASE("COPY has no place in a batch") {
   PostgresLoop loop;
   const auto connection = loop.open();

@@ -1,7 +1,7 @@
 // Sending batches and reading their answers, in libpq's pipeline mode.
 //
 // The server skips what follows an error up to the next Sync. So what must not be skipped stands behind a Sync of its
-// own: the PREPARE of a statement that other batches use too, and the ROLLBACK that ends a batch.
+// own: the PREPARE of a statement that other batches use too, each section of a batch, and the ROLLBACK that ends one.
 //
 // Rows are taken one by one, because libpq would gather a whole result however large it is.
 #include <unistd.h>
@@ -99,6 +99,10 @@ bool Connection::Impl::send(const std::shared_ptr<Request>& request) {
     if (!send_text(request, What::kOwnStatement, set, -1)) return false;
   }
   for (std::size_t i = 0; i < batch.statements.size(); ++i) {
+    if (batch.statements[i].runs == Runs::kInAnyCase) {
+      RT_CHECK(request->in_sections && batch.statements[i].sql.starts_with("ROLLBACK TO "));
+      if (!send_sync(request, What::kSync)) return false;
+    }
     if (!send_statement(request, static_cast<int>(i))) return false;
   }
   if (batch.ends != Ends::kRolledBack) return send_sync(request, What::kLastSync);
@@ -248,11 +252,13 @@ void Connection::Impl::take(PGresult* result) {
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:
       if (current.what != What::kStatement) return;
-      check_tag(pq.PQcmdStatus(result), *current.request);
+      // Its tag is that of a ROLLBACK, which would end the transaction.
+      if (current.request->batch.statements[static_cast<std::size_t>(current.statement)].runs != Runs::kInAnyCase)
+        check_tag(pq.PQcmdStatus(result), *current.request);
       take_rows(result, *current.request, current.statement);
       return;
     case PGRES_PIPELINE_ABORTED:  // skipped: the error is known
-      return;
+      return take_skipped(*current.request, current);
     case PGRES_FATAL_ERROR:
       return take_error(result);
     default:  // COPY, which has no place in a batch
@@ -291,6 +297,12 @@ void Connection::Impl::take_rows(PGresult* result, Request& request, int stateme
 void Connection::Impl::check_tag(const char* tag, Request& request) const {
   if (!is_exclusive && std::ranges::find(kTransactionTags, tag) != std::end(kTransactionTags))
     request.has_strayed = true;
+}
+
+void Connection::Impl::take_skipped(Request& request, const Owed& skipped) const {
+  if (!request.in_sections || skipped.what != What::kStatement || request.failed < 0) return;
+  request.errors[static_cast<std::size_t>(skipped.statement)] =
+      request.errors[static_cast<std::size_t>(request.failed)];
 }
 
 // The server goes on sending until it is told not to, or has sent all.
@@ -338,6 +350,11 @@ void Connection::Impl::take_error(PGresult* result) {
     return;
   }
   error.statement = current.statement;
+  if (request.in_sections && current.what == What::kStatement) {
+    request.failed = current.statement;
+    request.errors[static_cast<std::size_t>(current.statement)] = std::move(error);
+    return;
+  }
   request.error = std::move(error);
 }
 

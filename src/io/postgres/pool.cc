@@ -49,6 +49,8 @@ struct Pool::Impl {
         group(around.io) {}
 
   Task<Result<std::shared_ptr<Seat>>> acquire(Use use, std::shared_ptr<Cancellation> cancellation);
+  template <class Reply>
+  Task<Reply> run_by(Task<Reply> (Connection::*run)(Batch), Batch batch);
   void leave_queue(Waiter& waiter);
   PgError no_connection() const;
   void release(const std::shared_ptr<Seat>& seat);
@@ -275,22 +277,30 @@ Pool::Pool(Surroundings surroundings, ConnectionSettings settings, const PoolCon
 
 Pool::~Pool() = default;
 
-Task<BatchReply> Pool::run(Batch batch) {
-  RT_CHECK(impl_->surroundings.io.get_executor().running_in_this_thread());
+// By the function of the connection that is named.
+template <class Reply>
+Task<Reply> Pool::Impl::run_by(Task<Reply> (Connection::*run)(Batch), Batch batch) {
+  RT_CHECK(surroundings.io.get_executor().running_in_this_thread());
   RT_CHECK(batch.ends != Ends::kOpen);
-  const TaskGroup::Member member(impl_->group);
+  const TaskGroup::Member member(group);
   // A connection may end between being given and being used; what was not sent may go by another.
   while (true) {
-    const auto seat = co_await impl_->acquire(Use::kShared, batch.cancellation);
+    const auto seat = co_await acquire(Use::kShared, batch.cancellation);
     if (!seat) co_return tl::make_unexpected(seat.error());
     if (!(*seat)->connection->is_open()) {
-      impl_->release(*seat);
+      release(*seat);
       continue;
     }
-    auto reply = co_await (*seat)->connection->run(std::move(batch));
-    impl_->release(*seat);
+    auto reply = co_await ((*seat)->connection.get()->*run)(std::move(batch));
+    release(*seat);
     co_return reply;
   }
+}
+
+Task<BatchReply> Pool::run(Batch batch) { return impl_->run_by(&Connection::run, std::move(batch)); }
+
+Task<SectionsReply> Pool::run_sections(Batch batch) {
+  return impl_->run_by(&Connection::run_sections, std::move(batch));
 }
 
 Task<Result<Lease>> Pool::lease(std::shared_ptr<Cancellation> cancellation) {

@@ -70,6 +70,7 @@ class Pool {  // loop-bound
   // One batch, on whichever connection. Errors that no statement made: kQueueFull, kNoConnection, kStopped, and those
   // that last until somebody changes something (is_lasting()) at once, when a connection is needed and cannot be had.
   Task<BatchReply> run(Batch batch);
+  Task<SectionsReply> run_sections(Batch batch);
 
   Task<Result<Lease>> lease(std::shared_ptr<Cancellation> cancellation = nullptr);
 

@@ -23,7 +23,7 @@ class Resolver {
   virtual void resolve(const std::string& host, AddressFamily family, Done done) = 0;
 };
 
-// Asio's, that is getaddrinfo(3) on a thread of its own, one name after the other. The io_context outlives it.
+// getaddrinfo(3), on a thread for each name. The io_context outlives it.
 std::unique_ptr<Resolver> make_resolver(boost::asio::io_context& io);
 
 }  // namespace rt::postgres

@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "protocol/http/body.h"
 #include "protocol/http/cors.h"
+#include "protocol/http/header_object.h"
 #include "protocol/json/value.h"
 #include "services/rest/batch.h"
 
@@ -70,28 +71,33 @@ std::optional<std::string_view> credential(const http::Request& request) {
   return request.header("apikey");
 }
 
-Response batch(const http::Body& body, Tenant& tenant) {
-  if (tenant.record().suspended) return message(403, "Tenant is suspended");
-  auto messages =
-      read_batch(body.kind == http::BodyKind::kJson ? body.json : "{}", tenant.record().limits.payload_kb_max);
-  if (!messages) return Response::json(422, messages.error());
+Sender sender_of(const http::Request& request, const TokenRef& token) {
+  return {token->claims, std::make_shared<const std::string>(http::header_object(request, http::HeaderChoice::kAll))};
+}
 
-  const auto limit = static_cast<double>(tenant.record().limits.events_per_second_max);
-  const double average = tenant.events_per_second();
-  if (average > limit) return message(429, "You have exceeded your rate limit");
+void batch(const http::Request& request, const http::Body& body, const std::shared_ptr<Tenant>& tenant,
+           const TokenRef& token, const Respond& respond) {
+  const TenantRecord& record = tenant->record();
+  if (record.suspended) return respond(message(403, "Tenant is suspended"));
+  auto messages = read_batch(body.kind == http::BodyKind::kJson ? body.json : "{}", record.limits.payload_kb_max);
+  if (!messages) return respond(Response::json(422, messages.error()));
+
+  const auto limit = static_cast<double>(record.limits.events_per_second_max);
+  const double average = tenant->events_per_second();
+  if (average > limit) return respond(message(429, "You have exceeded your rate limit"));
   if (average + static_cast<double>(messages->size()) > limit)
-    return message(429, "Too many messages to broadcast, please reduce the batch size");
+    return respond(message(429, "Too many messages to broadcast, please reduce the batch size"));
 
-  // Nobody can be asked whether the sender may write to private topics, so those are dropped, silently as the API has
-  // it.
+  std::vector<BatchMessage> private_ones;
   for (BatchMessage& one : *messages) {
-    if (one.privacy == Privacy::kPrivate) continue;
-    tenant.publish({.topic = std::string(kTopicPrefix) + one.topic,
-                    .kind = MessageKind::kJson,
-                    .payload = std::move(one.payload),
-                    .payload_size = one.size});
+    if (one.privacy == Privacy::kPrivate) {
+      private_ones.push_back(std::move(one));
+    } else {
+      tenant->publish(message_of(std::move(one)));
+    }
   }
-  return {.status = 202};
+  if (private_ones.empty()) return respond({.status = 202});
+  send_private(tenant, sender_of(request, token), std::move(private_ones), [respond] { respond({.status = 202}); });
 }
 
 bool is_private(const http::Request& request) {
@@ -124,22 +130,27 @@ Result<Message, Response> single_message(const http::Request& request, const htt
   return out;
 }
 
-Response single(const http::Request& request, const Route& route, const http::Body& body, Tenant& tenant) {
-  if (tenant.record().suspended) return message(403, "Tenant is suspended");
+void single(const http::Request& request, const Route& route, const http::Body& body,
+            const std::shared_ptr<Tenant>& tenant, const TokenRef& token, const Respond& respond) {
+  const TenantRecord& record = tenant->record();
+  if (record.suspended) return respond(message(403, "Tenant is suspended"));
   const auto topic = percent_decode(route.topic);
   const auto event = percent_decode(route.event);
-  if (!topic || !event || !is_valid_utf8(*topic) || !is_valid_utf8(*event)) return reason(400, "Bad Request");
-  if (is_blank(*topic)) return field_fault("topic", "can't be blank");
-  if (is_blank(*event)) return field_fault("event", "can't be blank");
-  auto out = single_message(request, body, tenant.record().limits);
-  if (!out) return out.error();
-  if (tenant.events_per_second() >= static_cast<double>(tenant.record().limits.events_per_second_max))
-    return message(429, "You have exceeded your rate limit");
-  if (is_private(request)) return message(422, "Tenant database unavailable");
+  if (!topic || !event || !is_valid_utf8(*topic) || !is_valid_utf8(*event)) return respond(reason(400, "Bad Request"));
+  if (is_blank(*topic)) return respond(field_fault("topic", "can't be blank"));
+  if (is_blank(*event)) return respond(field_fault("event", "can't be blank"));
+  auto out = single_message(request, body, record.limits);
+  if (!out) return respond(out.error());
+  if (tenant->events_per_second() >= static_cast<double>(record.limits.events_per_second_max))
+    return respond(message(429, "You have exceeded your rate limit"));
   out->topic = std::string(kTopicPrefix) + *topic;
   out->event = *event;
-  tenant.publish(std::move(*out));
-  return {.status = 202};
+  if (is_private(request)) {
+    out->privacy = Privacy::kPrivate;
+    return send_private(tenant, sender_of(request, token), *std::move(out), respond);
+  }
+  tenant->publish(std::move(*out));
+  respond({.status = 202});
 }
 
 Response unauthorized(const TokenFault& fault, Tenant& tenant) {
@@ -148,58 +159,67 @@ Response unauthorized(const TokenFault& fault, Tenant& tenant) {
 }
 
 // From the rate on: these answers carry the headers that tell it.
-Response within_rate(const http::Request& request, const Route& route, const http::Body& body, Tenant& tenant) {
-  if (tenant.requests_per_second() >= static_cast<double>(tenant.record().limits.events_per_second_max))
-    return message(429, "Too many requests");
-  if (route.endpoint == Endpoint::kPing) return message(200, "Success");
+void within_rate(const http::Request& request, const Route& route, const http::Body& body,
+                 const std::shared_ptr<Tenant>& tenant, const Respond& respond) {
+  if (tenant->requests_per_second() >= static_cast<double>(tenant->record().limits.events_per_second_max))
+    return respond(message(429, "Too many requests"));
+  if (route.endpoint == Endpoint::kPing) return respond(message(200, "Success"));
   const auto given = credential(request);
-  if (!given) return message(401, "Unauthorized");
-  const auto token = tenant.verify(*given);
-  if (!token) return unauthorized(token.error(), tenant);
-  return route.endpoint == Endpoint::kBatch ? batch(body, tenant) : single(request, route, body, tenant);
+  if (!given) return respond(message(401, "Unauthorized"));
+  const auto token = tenant->verify(*given);
+  if (!token) return respond(unauthorized(token.error(), *tenant));
+  if (route.endpoint == Endpoint::kBatch) return batch(request, body, tenant, *token, respond);
+  single(request, route, body, tenant, *token, respond);
 }
 
-Response of_tenant(const http::Request& request, const Route& route, const http::Body& body,
-                   const FindTenant& find_tenant) {
+void of_tenant(const http::Request& request, const Route& route, const http::Body& body, const FindTenant& find_tenant,
+               const Respond& respond) {
   const auto tenant = find_tenant(request.host());
-  if (!tenant) return message(401, "Tenant not found in database");
+  if (!tenant) return respond(message(401, "Tenant not found in database"));
   tenant->count_request();
   const auto rolling = static_cast<std::int64_t>(std::floor(tenant->requests_per_second()));
   const std::int64_t limit = tenant->record().limits.events_per_second_max;
-  Response response = within_rate(request, route, body, *tenant);
-  response.headers.push_back({"x-rate-rolling", std::to_string(rolling)});
-  response.headers.push_back({"x-rate-limit", std::to_string(limit)});
-  response.headers.push_back({"x-rate-limit-remaining", std::to_string(limit - rolling)});
-  return response;
+  within_rate(request, route, body, tenant, [respond, rolling, limit](Response response) {
+    response.headers.push_back({"x-rate-rolling", std::to_string(rolling)});
+    response.headers.push_back({"x-rate-limit", std::to_string(limit)});
+    response.headers.push_back({"x-rate-limit-remaining", std::to_string(limit - rolling)});
+    respond(std::move(response));
+  });
 }
 
-Response answer_to(const http::Request& request, const Route& route, const FindTenant& find_tenant) {
-  if (request.method == "OPTIONS") return http::preflight(request, "POST, OPTIONS");
+void answer_to(const http::Request& request, const Route& route, const FindTenant& find_tenant,
+               const Respond& respond) {
+  if (request.method == "OPTIONS") return respond(http::preflight(request, "POST, OPTIONS"));
   http::Body body;
   if (request.method == "POST") {
     const auto read = http::read_body(request);
     const std::string type = http::media_type(request);
     const bool is_listed = type.empty() || type == "application/json" || type == "application/octet-stream";
     if (route.endpoint == Endpoint::kSingle && !is_listed) {
-      return Response::json(415,
-                            R"({"error":"Unsupported Media Type. Use application/json or application/octet-stream"})");
+      return respond(Response::json(
+          415, R"({"error":"Unsupported Media Type. Use application/json or application/octet-stream"})"));
     }
-    if (!read) return read.error() == 415 ? reason(415, "Unsupported Media Type") : reason(400, "Bad Request");
+    if (!read) return respond(read.error() == 415 ? reason(415, "Unsupported Media Type") : reason(400, "Bad Request"));
     body = *read;
   }
-  if (!http::accepts_json(request)) return reason(406, "Not Acceptable");
-  return of_tenant(request, route, body, find_tenant);
+  if (!http::accepts_json(request)) return respond(reason(406, "Not Acceptable"));
+  of_tenant(request, route, body, find_tenant, respond);
 }
 
 }  // namespace
 
-std::optional<Response> answer(const http::Request& request, const FindTenant& find_tenant) {
+bool answer(const http::Request& request, const FindTenant& find_tenant, Respond respond) {
   const auto route = route_of(request.resource());
-  if (!route || !takes(*route, request.method)) return std::nullopt;
-  Response response = answer_to(request, *route, find_tenant);
-  if (route->endpoint != Endpoint::kPing && request.method == "POST" && request.header("origin"))
+  if (!route || !takes(*route, request.method)) return false;
+  if (route->endpoint == Endpoint::kPing || request.method != "POST" || !request.header("origin")) {
+    answer_to(request, *route, find_tenant, respond);
+    return true;
+  }
+  answer_to(request, *route, find_tenant, [respond = std::move(respond)](Response response) {
     http::allow_any_origin(response);
-  return response;
+    respond(std::move(response));
+  });
+  return true;
 }
 
 }  // namespace rt::rest

@@ -2,14 +2,14 @@
 // request rate, token, and only then what the route is for.
 #pragma once
 
-#include <optional>
-
 #include "protocol/http/request.h"
+#include "services/rest/private_broadcast.h"
 #include "services/rest/tenant.h"
 
 namespace rt::rest {
 
-// The answer; nullopt: the request is for none of these routes. Reads no clock, sends nothing itself, keeps nothing.
-std::optional<http::Response> answer(const http::Request& request, const FindTenant& find_tenant);
+// False: the request is for none of these routes. `respond` is called once: before this returns or, where the tenant's
+// database has to be asked, later. Reads no clock and sends nothing itself; the request may be gone when it returns.
+bool answer(const http::Request& request, const FindTenant& find_tenant, Respond respond);
 
 }  // namespace rt::rest

@@ -25,15 +25,23 @@ struct Node {
     void log_error(std::string_view code, std::string_view text) override {
       node.log += std::string(code) + ": " + std::string(text) + "\n";
     }
+    void ask_rights(RightsQuestion question, std::function<void(const RightsAnswer&)> answer) override {
+      node.asked.push_back(question.topic);
+      answer(node.rights(question));
+    }
     void publish(Message message) override { node.published.push_back(std::move(message)); }
     Node& node;
   };
 
   http::Response ask(const http::Request& request) {
-    const auto response = answer(request, [this](std::string_view host) -> std::unique_ptr<Tenant> {
-      return host == "acme.test" ? std::make_unique<Acme>(*this) : nullptr;
-    });
-    return response ? *response : http::Response{.status = 404};
+    http::Response response{.status = 404};
+    answer(
+        request,
+        [this](std::string_view host) -> std::shared_ptr<Tenant> {
+          return host == "acme.test" ? std::make_shared<Acme>(*this) : nullptr;
+        },
+        [&response](http::Response given) { response = std::move(given); });
+    return response;
   }
   http::Response post(std::string target, std::string body, std::string type = "application/json",
                       std::vector<http::Header> extra = {}) {
@@ -56,6 +64,10 @@ struct Node {
   int requests = 0;
   std::string log;
   std::vector<Message> published;
+  std::vector<std::string> asked;
+  std::function<RightsAnswer(const RightsQuestion&)> rights = [](const RightsQuestion&) {
+    return tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, "there is no database"});
+  };
 };
 
 std::string header(const http::Response& response, std::string_view name) {

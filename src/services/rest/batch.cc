@@ -82,6 +82,14 @@ std::string delivered(std::string_view event, std::string_view payload, const st
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\n\v\f\r") == std::string_view::npos; }
 
+Message message_of(BatchMessage&& one) {
+  return {.privacy = one.privacy,
+          .topic = std::string(kTopicPrefix) + one.topic,
+          .kind = MessageKind::kJson,
+          .payload = std::move(one.payload),
+          .payload_size = one.size};
+}
+
 std::optional<std::uint64_t> measured_size(std::string_view payload) {
   const auto walked = json::walk_value(payload);
   if (!walked) return std::nullopt;

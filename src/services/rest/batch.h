@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "base/result.h"
-#include "model/topic.h"
+#include "model/message.h"
 
 namespace rt::rest {
 
 struct BatchMessage {
-  std::string topic;    // without `realtime:`
-  std::string payload;  // as subscribers get it: event, the sender's payload and, where it has one, its id
+  std::string topic;                // without `realtime:`
+  std::string payload;              // as subscribers get it: event, the sender's payload and, where it has one, its id
   std::uint64_t size = UINT64_MAX;  // of the sender's payload, as the limit measures it
   Privacy privacy = Privacy::kPublic;
 };
@@ -31,6 +31,9 @@ Result<std::vector<BatchMessage>, std::string> read_batch(std::string_view body,
 inline constexpr std::size_t kBatchMessagesMax = 10'000;
 // What is delivered must fit into every subscriber's queue, as text with its names escaped.
 inline constexpr std::size_t kDeliveredBytesMax = 4'900'000;
+
+// As it is published: without tenant and hash.
+Message message_of(BatchMessage&& one);
 
 // Nothing but white space.
 bool is_blank(std::string_view text);

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "model/message.h"
+#include "model/rights_question.h"
 #include "model/tenant.h"
 #include "model/token.h"
 
@@ -27,11 +28,14 @@ class Tenant {
   // A line about the tenant, with a code of the register.
   virtual void log_error(std::string_view code, std::string_view text) = 0;
 
+  // Asks the tenant's database. `answer` is called once, on the same worker: now, or later.
+  virtual void ask_rights(RightsQuestion question, std::function<void(const RightsAnswer&)> answer) = 0;
+
   // `message` without tenant and hash. Counts as an event.
   virtual void publish(Message message) = 0;
 };
 
-// The tenant of a host; null: there is none.
-using FindTenant = std::function<std::unique_ptr<Tenant>(std::string_view host)>;
+// The tenant of a host; null: there is none. It may be kept until the request is answered.
+using FindTenant = std::function<std::shared_ptr<Tenant>(std::string_view host)>;
 
 }  // namespace rt::rest

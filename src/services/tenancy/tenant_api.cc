@@ -90,10 +90,18 @@ std::string view_of(const TenantRecord& tenant) {
          ",\"extensions\":[" + extensions + "]}";
 }
 
-// A tenant whose database nothing here connects to lacks nothing.
-std::string health_of(const TenantRecord& tenant, const TenantApiNode& node) {
-  return R"({"healthy":true,"db_connected":false,"replication_connected":false,"connected_cluster":)" +
-         std::to_string(node.connected_users(tenant.external_id)) +
+// Versions of the schema in a tenant's database; one that has them all needs nothing.
+constexpr std::int64_t kMigrations = 81;
+
+struct Health {
+  bool is_healthy = true;
+  bool is_connected = false;
+  std::int64_t users = 0;
+};
+
+std::string view_of(const Health& health, const TenantApiNode& node) {
+  return "{\"healthy\":" + boolean(health.is_healthy) + ",\"db_connected\":" + boolean(health.is_connected) +
+         ",\"replication_connected\":false,\"connected_cluster\":" + std::to_string(health.users) +
          ",\"region\":" + (node.region.empty() ? "null" : json::quoted(node.region)) +
          ",\"node\":" + json::quoted(node.node_name) + "}";
 }
@@ -105,6 +113,12 @@ Response faulty(const std::string& faults) { return Response::json(422, "{\"erro
 Response unavailable() {
   return Response::json(
       503, R"({"message":"The control store cannot be reached or is busy: nothing was changed, try again"})");
+}
+
+Response not_prepared() {
+  return Response::json(
+      422,
+      R"({"message":"The tenant is there, but the schema in its database could not be made: the log and `realtime doctor` say why"})");
 }
 
 Response answer_to(const PutOutcome& outcome) {
@@ -152,14 +166,30 @@ void TenantApi::handle(const http::Request& request, const Answer& answer) {
     const auto tenant = directory_.find(name);
     if (!tenant) return answer(not_found());
     if (action == Action::kShow) return answer(data(200, view_of(*tenant)));
-    if (action == Action::kHealth) return answer(data(200, health_of(*tenant, node_)));
-    // There is no connection to its database that could be stopped.
-    if (action == Action::kReload) node_.disconnect_sockets(name);
-    answer({.status = 204});
+    if (action == Action::kHealth) return tell_health(name, answer);
+    node_.disconnect_database(name, [this, action, name, answer] {
+      if (action == Action::kReload) node_.disconnect_sockets(name);
+      answer({.status = 204});
+    });
   };
   // Another node may have made it a moment ago.
   if (!directory_.find(*name) && registry_.look_up(*name, tell)) return;
   tell();
+}
+
+// A database that nobody is connected to is well if there is nobody who would need it, and nothing to be done in it.
+void TenantApi::tell_health(const std::string& external_id, const Answer& answer) {
+  node_.database_health(external_id, [this, external_id, answer](DatabaseHealth database) {
+    const auto tenant = directory_.find(external_id);
+    if (!tenant) return answer(not_found());
+    Health health{.is_connected = database.is_connected, .users = node_.connected_users(external_id)};
+    if (database.has_database && !database.is_connected) {
+      const bool lacks_migrations = tenant->migrations_ran < kMigrations;
+      health.is_healthy = health.users == 0 && !lacks_migrations;
+      if (health.users == 0 && lacks_migrations) node_.prepare_database(external_id, [](bool) {});
+    }
+    answer(data(200, view_of(health, node_)));
+  });
 }
 
 // Of many tenants this takes longer than a worker has.
@@ -187,8 +217,13 @@ void TenantApi::put(const http::Request& request, std::string external_id, bool 
   if (tenants::is_blank(external_id)) return answer(faulty(R"({"external_id":["can't be blank"]})"));
   if (external_id.size() > tenants::kNameBytesMax)
     return answer(faulty(R"({"external_id":["should be at most 255 bytes"]})"));
-  if (!registry_.put(std::move(external_id), std::string(tenant->text()),
-                     [answer](const PutOutcome& outcome) { answer(answer_to(outcome)); }))
+  if (!registry_.put(std::move(external_id), std::string(tenant->text()), [this, answer](const PutOutcome& outcome) {
+        if (outcome.kind != PutOutcome::Kind::kCreated) return answer(answer_to(outcome));
+        // It is there from now on, whatever becomes of its database.
+        node_.prepare_database(outcome.tenant->external_id, [outcome, answer](bool is_prepared) {
+          answer(is_prepared ? answer_to(outcome) : not_prepared());
+        });
+      }))
     answer(unavailable());
 }
 

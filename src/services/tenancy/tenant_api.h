@@ -17,12 +17,22 @@
 
 namespace rt::tenancy {
 
-// What the API asks of the node; all of it thread-safe.
+// What is known of a tenant's database.
+struct DatabaseHealth {
+  bool has_database = false;  // the tenant has one
+  bool is_connected = false;
+};
+
+// What the API asks of the node; all of it thread-safe. What takes a `done` calls it once, on any thread.
 struct TenantApiNode {
   std::function<std::int64_t(std::string_view external_id)> connected_users;
   std::function<void(std::string_view external_id)> disconnect_sockets;  // of that tenant, all
   // Runs a job that takes longer than a worker has, on another thread. False: too many wait.
   std::function<bool(std::function<void()>)> run_elsewhere;
+  std::function<void(const std::string& external_id, std::function<void(DatabaseHealth)> done)> database_health;
+  std::function<void(const std::string& external_id, std::function<void()> done)> disconnect_database;
+  // Makes the schema in its database, or brings it up to date. False: it could not be done.
+  std::function<void(const std::string& external_id, std::function<void(bool)> done)> prepare_database;
   std::string region;  // of this node; empty: none
   std::string node_name;
 };
@@ -46,6 +56,7 @@ class TenantApi {  // thread-safe
 
  private:
   void list(const Answer& answer);
+  void tell_health(const std::string& external_id, const Answer& answer);
   void put(const http::Request& request, std::string external_id, bool is_whole, const Answer& answer);
 
   const Directory& directory_;

@@ -24,6 +24,18 @@ struct Node {
                          job();
                          return true;
                        },
+                   .database_health = [this](const std::string&,
+                                             const std::function<void(DatabaseHealth)>& done) { done(database); },
+                   .disconnect_database =
+                       [this](const std::string& name, const std::function<void()>& done) {
+                         let_go.push_back(name);
+                         done();
+                       },
+                   .prepare_database =
+                       [this](const std::string& name, const std::function<void(bool)>& done) {
+                         prepared.push_back(name);
+                         done(is_preparable);
+                       },
                    .region = region,
                    .node_name = "realtime@127.0.0.1"});
     std::promise<http::Response> done;
@@ -40,6 +52,10 @@ struct Node {
   TestRegistry t;
   std::string region;
   std::vector<std::string> disconnected;
+  DatabaseHealth database;
+  std::vector<std::string> let_go;
+  std::vector<std::string> prepared;
+  bool is_preparable = true;
 };
 
 TEST_CASE("a tenant is shown with its limits and without its secrets [H-063] [H-065]") {
@@ -162,6 +178,49 @@ TEST_CASE("the health of a tenant without a database is good, and tells who is c
       R"("node":"realtime@127.0.0.1"}})");
   node.region = "eu";
   CHECK(node.ask("GET", "/api/tenants/b/health").body.find(R"("region":"eu")") != std::string::npos);
+}
+
+TEST_CASE("a database that is connected is healthy, and one that clients miss is not [H-076] [H-078]") {
+  Node node;
+  node.ask("PUT", "/api/tenants/b", R"({"tenant":{"jwt_secret":"s","migrations_ran":81}})");
+  node.ask("PUT", "/api/tenants/idle", R"({"tenant":{"jwt_secret":"s","migrations_ran":81}})");
+  const auto says = [&](std::string name, const char* what) {
+    return node.ask("GET", "/api/tenants/" + name + "/health").body.find(what) != std::string::npos;
+  };
+  node.database = {.has_database = true, .is_connected = true};
+  CHECK(says("b", R"("healthy":true,"db_connected":true)"));
+  node.database.is_connected = false;
+  CHECK(says("b", R"("healthy":false,"db_connected":false)"));
+  CHECK(says("idle", R"("healthy":true,"db_connected":false)"));
+}
+
+TEST_CASE("a database that has not been prepared is, once its health is asked for [H-077]") {
+  Node node;
+  node.ask("PUT", "/api/tenants/idle", R"({"tenant":{"jwt_secret":"s"}})");
+  node.prepared.clear();
+  node.database.has_database = true;
+  CHECK(node.ask("GET", "/api/tenants/idle/health").body.find(R"("healthy":false)") != std::string::npos);
+  CHECK(node.prepared == std::vector<std::string>{"idle"});
+}
+
+TEST_CASE("the database of a new tenant is prepared before the answer, which tells where that fails [H-062]") {
+  Node node;
+  node.is_preparable = false;
+  CHECK(node.ask("PUT", "/api/tenants/b", R"({"tenant":{"jwt_secret":"s"}})").status == 422);
+  CHECK(node.prepared == std::vector<std::string>{"b"});
+  CHECK(node.ask("PUT", "/api/tenants/b", R"({"tenant":{"name":"it is there"}})").status == 200);
+  CHECK(node.prepared.size() == 1);
+}
+
+TEST_CASE("a shutdown lets the database go, a reload the sockets too [H-073] [H-074]") {
+  Node node;
+  node.ask("PUT", "/api/tenants/b", R"({"tenant":{"jwt_secret":"s"}})");
+  CHECK(node.ask("POST", "/api/tenants/b/shutdown").status == 204);
+  CHECK(node.let_go == std::vector<std::string>{"b"});
+  CHECK(node.disconnected.empty());
+  CHECK(node.ask("POST", "/api/tenants/b/reload").status == 204);
+  CHECK(node.let_go.size() == 2);
+  CHECK(node.disconnected == std::vector<std::string>{"b"});
 }
 
 }  // namespace

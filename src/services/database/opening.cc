@@ -1,0 +1,137 @@
+#include "services/database/opening.h"
+
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include "io/postgres/schema.h"
+
+namespace rt::database {
+namespace {
+
+using postgres::Batch;
+using postgres::Ends;
+using postgres::PgError;
+using postgres::Plan;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::string_view kUnable = "UnableToConnectToTenantDatabase";
+constexpr std::string_view kLackOfConnections = "DatabaseLackOfConnections";
+constexpr std::string_view kAskDoctor = "; `realtime doctor` with the name of the tenant shows what to mend";
+
+constexpr const char* kSafePath = "SET LOCAL search_path TO pg_catalog, pg_temp";
+// Background processes belong to no user and take nobody's connection.
+constexpr const char* kFree =
+    "SELECT current_setting('max_connections')::int - count(*)::int FROM pg_stat_activity "
+    "WHERE usesysid IS NOT NULL AND coalesce(application_name, '') NOT IN ('realtime_connect', "
+    "'realtime_connect_probe')";
+constexpr const char* kLogin =
+    "SELECT row_security_active('realtime.messages'), coalesce((SELECT rolsuper FROM pg_roles WHERE rolname = "
+    "session_user), false)";
+
+// The sessions of all that is done for one tenant (tenants.md 9), the pool apart.
+constexpr std::size_t kSessionsBesidesPools = 12;
+
+Batch look(const char* sql) {
+  Batch batch{.ends = Ends::kRolledBack};
+  batch.statements = {{.sql = kSafePath, .plan = Plan::kOnce}, {.sql = sql, .plan = Plan::kOnce}};
+  return batch;
+}
+
+tl::unexpected<OpeningFault> fail_with(const PgError& error, std::string_view code = kUnable) {
+  // too_many_connections
+  if (error.sqlstate == "53300") {
+    return tl::make_unexpected(
+        OpeningFault{RightsFaultKind::kNoSlots, kLackOfConnections, error.message, error.sqlstate});
+  }
+  const std::string state = error.sqlstate.empty() ? "" : " (" + error.sqlstate + ")";
+  return tl::make_unexpected(OpeningFault{RightsFaultKind::kUnavailable, code,
+                                          error.message + state + std::string(kAskDoctor), error.sqlstate});
+}
+
+tl::unexpected<OpeningFault> refuse(std::string text) { return fail_with({.message = std::move(text)}); }
+
+std::int64_t number(std::string_view digits) {
+  std::int64_t out = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), out);
+  return out;
+}
+
+std::size_t needed(const TenantSettings& settings) {
+  const auto all = static_cast<double>(kSessionsBesidesPools + settings.pool_size + settings.subscription_pool_size);
+  return static_cast<std::size_t>(std::ceil(0.95 * all));
+}
+
+// Who may not read the table has a schema that somebody else takes care of.
+postgres::Task<postgres::Result<std::int64_t>> migrations_in(postgres::Connection& connection) {
+  const auto state = co_await postgres::inspect_schema(connection);
+  if (!state) co_return tl::make_unexpected(state.error());
+  if (!state->has_table) co_return std::int64_t{0};
+  const auto count = co_await postgres::count_versions(connection);
+  if (!count && count.error().sqlstate == "42501") co_return std::int64_t{0};
+  co_return count;
+}
+
+}  // namespace
+
+postgres::Task<rt::Result<Opening, OpeningFault>> open_database(postgres::Surroundings surroundings,
+                                                                TenantSettings settings, Purpose purpose,
+                                                                Slots& migrating) {
+  settings.connection.application_name =
+      purpose == Purpose::kForPool ? "realtime_connect_probe" : "realtime_migrations";
+  const auto opened = co_await postgres::Connection::open(surroundings, settings.connection);
+  if (!opened) co_return fail_with(opened.error());
+  postgres::Connection& connection = **opened;
+
+  if (purpose == Purpose::kForPool) {
+    const auto free = co_await connection.run(look(kFree));
+    if (!free) co_return fail_with(free.error());
+    const std::int64_t available = number(free->back().text(0, 0).value_or("0"));
+    if (available <= static_cast<std::int64_t>(needed(settings))) {
+      co_return tl::make_unexpected(OpeningFault{RightsFaultKind::kNoSlots,
+                                                 kLackOfConnections,
+                                                 "Only " + std::to_string(available) +
+                                                     " available connections. At least " +
+                                                     std::to_string(needed(settings)) + " connections are required.",
+                                                 {}});
+    }
+  }
+  if (const postgres::ServerInfo server = connection.server(); server.is_read_only && !server.is_standby)
+    co_return refuse("this database is read-only (default_transaction_read_only), and policies are asked by writing");
+
+  Opening out;
+  const auto found = co_await migrations_in(connection);
+  if (!found) co_return fail_with(found.error());
+  out.migrations_found = *found;
+  const auto began = Clock::now();
+  {
+    const Slots::Taken turn = co_await migrating.take();
+    const auto migrated = co_await postgres::migrate(connection);
+    if (!migrated) {
+      auto fault = fail_with(migrated.error(), postgres::kMigrationsFailed);
+      fault.value().migrations_found = *found;
+      co_return fault;
+    }
+    out.has_migrated = *migrated != postgres::Migrated::kNothing;
+  }
+  out.migration_took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
+  const auto now = out.has_migrated ? co_await migrations_in(connection) : found;
+  if (!now) co_return fail_with(now.error());
+  out.migrations = *now;
+
+  const auto login = co_await connection.run(look(kLogin));
+  if (!login) co_return fail_with(login.error());
+  if (login->back().text(0, 0) != "f") {
+    co_return refuse(
+        "the login is held back by the policies of realtime.messages, so nobody could join a private channel: GRANT "
+        "supabase_realtime_admin to it");
+  }
+  out.is_superuser = login->back().text(0, 1) == "t";
+
+  auto partitions = co_await postgres::make_partitions(connection);
+  if (!partitions) co_return fail_with(partitions.error());
+  out.partitions = *std::move(partitions);
+  co_return out;
+}
+
+}  // namespace rt::database

@@ -1,0 +1,113 @@
+// The questions to the policies of one tenant: which of them share a transaction, how long they wait, what they get.
+//
+// While a transaction is under way on each connection, questions gather; the next one takes as many as it may, so a
+// crowd costs few transactions and a single client no wait. Who asks what another one is asking gets the same answer.
+// Nothing is remembered: policies may change.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/histogram.h"
+#include "base/random.h"
+#include "io/postgres/event.h"
+#include "io/postgres/pool.h"
+#include "io/postgres/task_group.h"
+#include "model/rights_question.h"
+#include "services/database/policy_probes.h"
+#include "services/database/recent_failures.h"
+
+namespace rt::database {
+
+struct PolicyChecksConfig {
+  std::size_t batches_max = 1;                    // under way: as many as the pool has connections
+  std::chrono::milliseconds queue_target{5'000};  // a question that has waited longer for its turn is given up
+  std::size_t waiting_max = 10'000;               // questions; more are refused
+  std::string superuser{};                        // name of the login where it is one
+};
+
+// Milliseconds of one evaluation, from the question to the answer.
+inline constexpr std::array<std::int64_t, 4> kReadCheckBounds{10, 250, 5'000, 15'000};
+using ReadCheckTimes = Histogram<kReadCheckBounds>;
+
+// Written by the thread of the databases, read by anyone.
+struct PolicyCounters {
+  Counter questions;
+  Counter shared;  // got the answer to the same question of somebody else
+  Counter transactions;
+  Counter again_alone;  // were asked once more, by themselves
+  Counter given_up;     // waited too long
+  Counter refused;      // because too many did, or too many wait
+};
+
+class PolicyChecks {  // loop-bound
+ public:
+  using Answer = std::function<void(RightsAnswer)>;
+
+  // All references outlive it. While `given_up` is open no questions are taken; `on_too_many` is told when that begins.
+  PolicyChecks(boost::asio::io_context& io, postgres::Pool& pool, PolicyChecksConfig config, const Clock& clock,
+               Random& random, RecentFailures& given_up, PolicyCounters& counters, ReadCheckTimes& read_times,
+               std::function<void()> on_too_many);
+  ~PolicyChecks();
+  PolicyChecks(const PolicyChecks&) = delete;
+  PolicyChecks& operator=(const PolicyChecks&) = delete;
+
+  // `answer` is called once, in this call or later.
+  void ask(RightsQuestion question, Answer answer);
+
+  // Answers all who wait, and takes no more questions. What is under way is answered by the pool, at the latest when it
+  // stops.
+  void close();
+  postgres::Task<void> drained() { return group_.drained(); }
+
+  std::size_t waiting() const { return waiting_.size(); }
+
+ private:
+  struct Pending {
+    std::string key;
+    RightsQuestion question;
+    std::vector<Answer> answers;
+    Time since;
+    bool is_alone = false;
+    bool was_lost = false;  // with its connection, once
+  };
+  using PendingRef = std::shared_ptr<Pending>;
+
+  void serve();
+  std::vector<PendingRef> next_batch();
+  postgres::Task<void> run(std::vector<PendingRef> batch);
+  void adapt(const ProbeAnswers& answers);
+  void take_over(const ProbeAnswers& answers, const std::vector<PendingRef>& batch, bool is_lost);
+  void answer(const PendingRef& pending, const RightsAnswer& answer);
+  void note_given_up();
+  void watch();
+  postgres::Task<void> give_up_late();
+
+  postgres::Pool& pool_;
+  const PolicyChecksConfig config_;
+  const Clock& clock_;
+  Random& random_;
+  RecentFailures& given_up_;
+  PolicyCounters& counters_;
+  ReadCheckTimes& read_times_;
+  const std::function<void()> on_too_many_;
+
+  std::unordered_map<std::string, PendingRef> pending_;  // all of them, by what is asked
+  std::deque<PendingRef> again_;                         // have been asked once; go first
+  std::deque<PendingRef> waiting_;                       // in the order in which they came
+  std::size_t under_way_ = 0;
+  std::size_t batch_max_ = ProbeBatch::kQuestionsMax;
+  bool policies_see_probes_ = false;
+  bool is_closed_ = false;
+  bool is_watched_ = false;
+  postgres::Event closed_;
+  postgres::TaskGroup group_;
+};
+
+}  // namespace rt::database

@@ -1,0 +1,297 @@
+#include "services/database/policy_probes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <utility>
+
+#include "base/check.h"
+#include "protocol/json/value.h"
+
+namespace rt::database {
+namespace {
+
+using postgres::ErrorClass;
+using postgres::PgError;
+using postgres::Statement;
+
+// A plan that was made for one user must not serve another: where a function calls itself immutable and is not, it is
+// computed once for each plan.
+constexpr const char* kPrepare =
+    "SELECT pg_catalog.set_config('plan_cache_mode', 'force_custom_plan', true), "
+    "pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)";
+// What is not yet done as somebody else names functions of pg_catalog only, and operators for exactly the types of
+// their operands: a better match in a schema of users would run with our rights.
+//
+// A sub-select of an expression names the tables that it reads in its range table.
+constexpr const char* kSeesProbes =
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_policy WHERE polrelid = 'realtime.messages'::regclass::oid AND position("
+    "':relid '::text || 'realtime.messages'::regclass::oid::text || ' '::text IN coalesce(polqual::text, ''::text) || "
+    "' '::text || coalesce(polwithcheck::text, ''::text)) > 0)";
+constexpr const char* kWriteRows =
+    "INSERT INTO realtime.messages (id, topic, extension, inserted_at, updated_at) "
+    "SELECT p.id, p.topic, p.extension, $4::timestamp, $4::timestamp "
+    "FROM unnest($1::uuid[], $2::text[], $3::text[]) AS p (id, topic, extension)";
+constexpr const char* kSave = "SAVEPOINT before_question";
+constexpr const char* kGoBack = "ROLLBACK TO SAVEPOINT before_question";
+constexpr const char* kSettings =
+    "SELECT pg_catalog.set_config('realtime.topic', $1, true), pg_catalog.set_config('request.jwt.claims', $2, true), "
+    "pg_catalog.set_config('request.jwt.claim.sub', $3, true), "
+    "pg_catalog.set_config('request.jwt.claim.role', $4, true), "
+    "pg_catalog.set_config('request.headers', $5, true), pg_catalog.set_config('role', $4, true)";
+// The time leaves one partition to look into.
+constexpr const char* kLook =
+    "SELECT id FROM realtime.messages WHERE inserted_at = $1::timestamp AND id = ANY ($2::uuid[])";
+// Without RETURNING, which would need the right to read, too.
+constexpr const char* kTry =
+    "INSERT INTO realtime.messages (topic, extension, inserted_at, updated_at) VALUES ($1, $2, $3::timestamp, "
+    "$3::timestamp)";
+
+constexpr std::string_view kBroadcast = "broadcast";
+constexpr std::string_view kPresence = "presence";
+
+// `{"a","b"}`, quoted as an array of texts is.
+class ArrayText {
+ public:
+  void add(std::string_view element) {
+    text_ += text_.size() == 1 ? "\"" : ",\"";
+    for (const char c : element) {
+      if (c == '"' || c == '\\') text_ += '\\';
+      text_ += c;
+    }
+    text_ += '"';
+  }
+  std::string take() { return std::move(text_) + "}"; }
+
+ private:
+  std::string text_ = "{";
+};
+
+// In UTC, to the microsecond.
+std::string timestamp(std::chrono::system_clock::time_point time) {
+  using namespace std::chrono;
+  const auto day = floor<days>(time);
+  const year_month_day date(day);
+  const hh_mm_ss of_day(floor<microseconds>(time - day));
+  char out[48];
+  std::snprintf(out, sizeof out, "%04d-%02u-%02u %02lld:%02lld:%02lld.%06lld", static_cast<int>(date.year()),
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                static_cast<long long>(of_day.hours().count()), static_cast<long long>(of_day.minutes().count()),
+                static_cast<long long>(of_day.seconds().count()), static_cast<long long>(of_day.subseconds().count()));
+  return out;
+}
+
+// The source text of the claims, with the times that have a fraction rounded.
+std::string claims_for_policies(const Claims& claims) {
+  const auto is_fraction = [](std::string_view name, json::Value value) {
+    return (name == "exp" || name == "iat") && value.type() == json::Type::kNumber && !value.integer();
+  };
+  const json::Value all(claims.json);
+  bool has_fraction = false;
+  for (json::Elements members(all); const auto value = members.next();)
+    has_fraction = has_fraction || is_fraction(json::unescape(members.key()), *value);
+  if (!has_fraction) return claims.json;
+  std::string out = "{";
+  for (json::Elements members(all); const auto value = members.next();) {
+    out.append(out.size() == 1 ? "" : ",").append(members.key()).append(":");
+    const double number = value->number().value_or(0);
+    if (is_fraction(json::unescape(members.key()), *value) && std::abs(number) < 1e15) {
+      out += std::to_string(std::llround(number));
+    } else {
+      out.append(value->text());
+    }
+  }
+  return out + "}";
+}
+
+bool is_none(std::string_view role) {
+  constexpr std::string_view kNone = "none";
+  return role.size() == kNone.size() && std::ranges::equal(role, kNone, [](char a, char b) { return (a | 0x20) == b; });
+}
+
+bool reads(const AskedRights& asked) { return asked.broadcast_read || asked.presence_read; }
+
+// Resources, an operator, the system, or a transaction that may only read: no policy is the reason.
+bool is_of_the_database(std::string_view sqlstate) {
+  return sqlstate.starts_with("53") || sqlstate.starts_with("57") || sqlstate.starts_with("58") || sqlstate == "25006";
+}
+
+// Of an INSERT as somebody else: it was allowed, or not; the rest are errors.
+std::optional<bool> allowed(const postgres::Result<postgres::Rows>& reply) {
+  if (reply) return true;
+  if (reply.error().sqlstate == "42501") return false;  // insufficient_privilege, as for a row that no policy allows
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<RightsFault> refused_unasked(const RightsQuestion& question, std::string_view superuser) {
+  const Claims& claims = question.claims;
+  const auto role = json::Value(claims.json).member("role");
+  if (role && !role->is_string() && !role->is_null())
+    return RightsFault{RightsFaultKind::kOther, "the claim `role` of the token is no string"};
+  const auto refuse = [](std::string text) { return RightsFault{RightsFaultKind::kPolicy, std::move(text)}; };
+  if (claims.role.empty()) return refuse("the token names no role");
+  if (is_none(claims.role)) return refuse("the role \"none\" of the token would be that of the server's login");
+  if (claims.role == superuser) return refuse("the role of the token is that of the server's login, a superuser");
+  const auto has_nul = [](std::string_view text) { return text.find('\0') != std::string_view::npos; };
+  if (has_nul(claims.role) || has_nul(claims.subject) || has_nul(question.topic))
+    return refuse("role, subject and topic must not contain a NUL, which Postgres cannot store");
+  return std::nullopt;
+}
+
+RightsFault fault_of(const PgError& error) {
+  using Kind = RightsFaultKind;
+  const std::string text = error.sqlstate.empty() ? error.message : error.message + " (" + error.sqlstate + ")";
+  switch (error.kind) {
+    case ErrorClass::kTimeOut:
+    case ErrorClass::kCancelled:
+      // Without an SQLSTATE it was no statement that took too long.
+      return error.sqlstate == "57014" ? RightsFault{Kind::kCancelled, error.message}
+                                       : RightsFault{Kind::kUnavailable, text};
+    case ErrorClass::kServer:
+      // Which is no failed CHECK: there the detail shows the whole row. Messages are in the language of the server.
+      if (error.sqlstate == "23514" && error.detail.find("(inserted_at) = (") != std::string::npos)
+        return {Kind::kMissingPartition, text};
+      return {is_of_the_database(error.sqlstate) ? Kind::kUnavailable : Kind::kPolicy, text};
+    case ErrorClass::kResultTooLarge:
+    case ErrorClass::kRequestTooLarge:
+      return {Kind::kOther, text};
+    case ErrorClass::kQueueFull:
+      return {Kind::kPoolExhausted, text};
+    default:
+      return {Kind::kUnavailable, text};
+  }
+}
+
+ProbeBatch::ProbeBatch(std::span<const RightsQuestion* const> questions, std::chrono::system_clock::time_point now,
+                       Random& random) {
+  RT_CHECK(!questions.empty() && questions.size() <= kQuestionsMax);
+  for (const RightsQuestion* question : questions) {
+    Asked& asked = asked_.emplace_back(Asked{.question = question});
+    if (question->asked.broadcast_read) asked.broadcast_id = random.uuid();
+    if (question->asked.presence_read) asked.presence_id = random.uuid();
+  }
+  batch_.ends = postgres::Ends::kRolledBack;
+  batch_.statement_timeout = is_alone() ? kTimeout : kSharedTimeout;
+  const std::string time = timestamp(now);
+  add({.sql = kPrepare, .parameters = {std::to_string(kTimeout.count())}});
+  sees_probes_ = add({.sql = kSeesProbes});
+  write_rows(time);
+  add({.sql = kSave});
+  for (Asked& asked : asked_) ask(asked, time);
+}
+
+int ProbeBatch::add(Statement statement) {
+  batch_.statements.push_back(std::move(statement));
+  return static_cast<int>(batch_.statements.size()) - 1;
+}
+
+void ProbeBatch::write_rows(const std::string& now) {
+  ArrayText ids;
+  ArrayText topics;
+  ArrayText extensions;
+  bool has_any = false;
+  for (const Asked& asked : asked_) {
+    for (const auto& [id, extension] : {std::pair(&asked.broadcast_id, kBroadcast), {&asked.presence_id, kPresence}}) {
+      if (id->empty()) continue;
+      has_any = true;
+      ids.add(*id);
+      topics.add(asked.question->topic);
+      extensions.add(extension);
+    }
+  }
+  if (has_any) rows_ = add({.sql = kWriteRows, .parameters = {ids.take(), topics.take(), extensions.take(), now}});
+}
+
+void ProbeBatch::ask(Asked& asked, const std::string& now) {
+  const RightsQuestion& question = *asked.question;
+  const auto take_the_role = [&] {
+    return add({.sql = kSettings,
+                .parameters = {question.topic, claims_for_policies(question.claims), question.claims.subject,
+                               question.claims.role, question.headers ? *question.headers : "{}"}});
+  };
+  const auto go_back = [&] { add({.sql = kGoBack, .runs = postgres::Runs::kInAnyCase}); };
+  const auto attempt = [&](std::string_view extension) {
+    return add({.sql = kTry, .parameters = {question.topic, std::string(extension), now}});
+  };
+  if (&asked != &asked_.front()) go_back();
+  asked.settings = take_the_role();
+  if (reads(question.asked)) {
+    ArrayText ids;
+    if (!asked.broadcast_id.empty()) ids.add(asked.broadcast_id);
+    if (!asked.presence_id.empty()) ids.add(asked.presence_id);
+    asked.look = add({.sql = kLook, .parameters = {now, ids.take()}});
+  }
+  if (question.asked.broadcast_write) asked.write_broadcast = attempt(kBroadcast);
+  if (question.asked.presence_write) asked.write_presence = attempt(kPresence);
+  if (!question.asked.broadcast_write || !question.asked.presence_write) return;
+  // Where the first one is denied, the second is asked without it.
+  go_back();
+  asked.settings_again = take_the_role();
+  asked.write_presence_again = attempt(kPresence);
+}
+
+ProbeAnswers ProbeBatch::read(const postgres::SectionsReply& reply) const {
+  ProbeAnswers out;
+  out.answers.resize(asked_.size());
+  const auto fail_all = [&](const PgError& error) {
+    for (auto& answer : out.answers) answer = tl::make_unexpected(fault_of(error));
+  };
+  if (!reply) {
+    fail_all(reply.error());
+    return out;
+  }
+  const auto& sees_probes = (*reply)[static_cast<std::size_t>(sees_probes_)];
+  out.policies_see_probes = sees_probes && sees_probes->text(0, 0) == "t";
+  // Before the savepoint all are in the same boat, though one topic may have been the reason.
+  const auto& together = rows_ < 0 ? sees_probes : (*reply)[static_cast<std::size_t>(rows_)];
+  if (!together) {
+    out.was_slow = together.error().sqlstate == "57014";
+    if (is_alone() || fault_of(together.error()).kind == RightsFaultKind::kMissingPartition) fail_all(together.error());
+    return out;
+  }
+  if (out.policies_see_probes && !is_alone()) return out;
+  for (std::size_t i = 0; i < asked_.size(); ++i) {
+    RightsAnswer answer = answer_to(asked_[i], *reply);
+    const bool took_too_long = !answer && answer.error().kind == RightsFaultKind::kCancelled;
+    out.was_slow = out.was_slow || took_too_long;
+    if (!took_too_long || is_alone()) out.answers[i] = std::move(answer);
+  }
+  return out;
+}
+
+RightsAnswer ProbeBatch::answer_to(const Asked& asked, const Replies& replies) const {
+  const auto at = [&](int statement) -> const postgres::Result<postgres::Rows>& {
+    return replies[static_cast<std::size_t>(statement)];
+  };
+  const auto failed = [&](int statement) { return tl::make_unexpected(fault_of(at(statement).error())); };
+  if (!at(asked.settings)) return failed(asked.settings);
+  Rights rights;
+  if (asked.look >= 0) {
+    if (!at(asked.look)) return failed(asked.look);
+    const postgres::Rows& rows = *at(asked.look);
+    const auto is_seen = [&](const std::string& id) {
+      for (std::size_t row = 0; row < rows.size(); ++row) {
+        if (rows.text(row, 0) == id) return true;
+      }
+      return false;
+    };
+    if (!asked.broadcast_id.empty()) rights.broadcast_read = is_seen(asked.broadcast_id);
+    if (!asked.presence_id.empty()) rights.presence_read = is_seen(asked.presence_id);
+  }
+  if (asked.write_broadcast >= 0) {
+    rights.broadcast_write = allowed(at(asked.write_broadcast));
+    if (!rights.broadcast_write) return failed(asked.write_broadcast);
+  }
+  if (asked.write_presence >= 0) {
+    const bool is_again = rights.broadcast_write == false;
+    if (is_again && !at(asked.settings_again)) return failed(asked.settings_again);
+    const int attempt = is_again ? asked.write_presence_again : asked.write_presence;
+    rights.presence_write = allowed(at(attempt));
+    if (!rights.presence_write) return failed(attempt);
+  }
+  return rights;
+}
+
+}  // namespace rt::database

@@ -1,0 +1,81 @@
+// What a tenant's policies say, asked by probes: rows of realtime.messages that are written, looked at and rolled back.
+//
+// A policy sees who asks by six settings of the transaction (authorization.md 2), so it gives the answer that a user of
+// the database would get. To read: the rows are written by the login, which no policy holds back, and whoever the
+// token names looks for them. To write: whoever it is tries.
+//
+// Many questions share one transaction. Behind each the savepoint is gone back to, with it the role and the settings,
+// and what was an error for one is nothing to the others. Policies that look at the table themselves would see the
+// probes of others, so they are asked one by one.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/random.h"
+#include "io/postgres/batch.h"
+#include "model/rights_question.h"
+
+namespace rt::database {
+
+// Of what the database must not be asked: a role `none` would be the login's, and so would a superuser's own.
+// `superuser` is the name of the login where it is one, else empty. nullopt: it may be asked.
+std::optional<RightsFault> refused_unasked(const RightsQuestion& question, std::string_view superuser);
+
+// How an error of the database is told.
+RightsFault fault_of(const postgres::PgError& error);
+
+struct ProbeAnswers {
+  std::vector<std::optional<RightsAnswer>> answers;  // by question; nullopt: it has to be asked by itself
+  bool policies_see_probes = false;
+  bool was_slow = false;  // one took longer than it may where others wait behind it
+};
+
+class ProbeBatch {
+ public:
+  static constexpr std::size_t kQuestionsMax = 64;
+  // How long a statement may take; the second: where others wait behind it.
+  static constexpr std::chrono::milliseconds kTimeout{10'000};
+  static constexpr std::chrono::milliseconds kSharedTimeout{250};
+
+  // `now` goes into the rows. The questions must be there until read().
+  ProbeBatch(std::span<const RightsQuestion* const> questions, std::chrono::system_clock::time_point now,
+             Random& random);
+
+  // Once.
+  postgres::Batch take() { return std::move(batch_); }
+  ProbeAnswers read(const postgres::SectionsReply& reply) const;
+
+ private:
+  // Places among the statements; -1: there is none.
+  struct Asked {
+    const RightsQuestion* question = nullptr;
+    std::string broadcast_id{};
+    std::string presence_id{};
+    int settings = -1;
+    int look = -1;
+    int write_broadcast = -1;
+    int write_presence = -1;
+    int settings_again = -1;
+    int write_presence_again = -1;
+  };
+  using Replies = std::vector<postgres::Result<postgres::Rows>>;
+
+  int add(postgres::Statement statement);
+  void write_rows(const std::string& now);
+  void ask(Asked& asked, const std::string& now);
+  RightsAnswer answer_to(const Asked& asked, const Replies& replies) const;
+  bool is_alone() const { return asked_.size() == 1; }
+
+  postgres::Batch batch_;
+  std::vector<Asked> asked_;
+  int sees_probes_ = -1;
+  int rows_ = -1;
+};
+
+}  // namespace rt::database

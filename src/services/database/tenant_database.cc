@@ -1,0 +1,229 @@
+#include "services/database/tenant_database.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace rt::database {
+namespace {
+
+constexpr std::chrono::milliseconds kRecoveryPauseMin{500};
+constexpr std::chrono::milliseconds kRecoveryPauseMax{15'000};
+// Clients keep a connection for longer than questions come; it is opened again when one does.
+constexpr std::chrono::minutes kIdleTimeout{15};
+
+tl::unexpected<RightsFault> fault(RightsFaultKind kind, std::string text) {
+  return tl::make_unexpected(RightsFault{kind, std::move(text)});
+}
+
+}  // namespace
+
+TenantDatabase::TenantDatabase(const DatabaseParts& parts, std::string tenant, TenantSettings settings,
+                               std::shared_ptr<Breakers> breakers, std::shared_ptr<DatabaseState> state,
+                               std::function<void()> on_end)
+    : parts_(parts),
+      tenant_(std::move(tenant)),
+      settings_(std::move(settings)),
+      breakers_(std::move(breakers)),
+      state_(std::move(state)),
+      on_end_(std::move(on_end)),
+      stopped_(parts.surroundings.io),
+      group_(parts.surroundings.io) {
+  group_.spawn(open());
+  group_.spawn(give_up_waiting());
+}
+
+TenantDatabase::~TenantDatabase() { RT_CHECK(stage_ == Stage::kStopping && group_.size() == 0); }
+
+void TenantDatabase::ask(RightsQuestion question, Answer answer) {
+  if (stage_ == Stage::kReady) return checks_->ask(std::move(question), std::move(answer));
+  if (stage_ != Stage::kOpening) return answer(fault(RightsFaultKind::kUnavailable, "the connection was closed"));
+  if (waiting_.size() >= parts_.config.waiting_max) {
+    parts_.counters.refused.add();
+    return answer(fault(RightsFaultKind::kPoolExhausted, "too many questions wait for the connection"));
+  }
+  waiting_.push_back({std::move(question), std::move(answer), parts_.clock.now()});
+}
+
+postgres::Task<bool> TenantDatabase::settles_by(Time deadline) {
+  if (stage_ != Stage::kOpening) co_return true;
+  postgres::Event settled(parts_.surroundings.io);
+  until_settled_.push_back(&settled);
+  const bool in_time = co_await settled.wait_until(deadline);
+  std::erase(until_settled_, &settled);
+  co_return in_time;
+}
+
+void TenantDatabase::settle() {
+  for (postgres::Event* const event : until_settled_) event->set();
+}
+
+// --- From the beginning to the end
+
+postgres::Task<void> TenantDatabase::open() {
+  const auto opening = co_await open_database(parts_.surroundings, settings_, Purpose::kForPool, parts_.migrating);
+  if (stage_ == Stage::kStopping) co_return;
+  if (opening) {
+    become_ready(*opening);
+  } else {
+    fail(opening.error());
+  }
+  settle();
+}
+
+void TenantDatabase::become_ready(const Opening& opening) {
+  parts_.counters.opened.add();
+  parts_.counters.connected.add();
+  if (parts_.on_opened) parts_.on_opened(tenant_, opening);
+  note_partitions(opening.partitions);
+  postgres::ConnectionSettings how = settings_.connection;
+  how.application_name = "realtime_connect";
+  postgres::PoolConfig config;
+  config.connections_max = settings_.pool_size;
+  config.wait_timeout = settings_.queue_target;
+  config.idle_timeout = kIdleTimeout;
+  pool_ = std::make_unique<postgres::Pool>(parts_.surroundings, std::move(how), config, parts_.clock, parts_.random,
+                                           postgres::OnNotice{},
+                                           [this](const postgres::PgError& error) { on_trouble(error); });
+  checks_ = std::make_unique<PolicyChecks>(
+      parts_.surroundings.io, *pool_,
+      PolicyChecksConfig{.batches_max = settings_.pool_size,
+                         .queue_target = settings_.queue_target,
+                         .waiting_max = parts_.config.waiting_max,
+                         .superuser = opening.is_superuser ? settings_.connection.user : std::string()},
+      parts_.clock, parts_.random, breakers_->given_up, parts_.counters.policies, state_->read_checks, [this] {
+        log(LogLevel::kCritical, "IncreaseConnectionPool",
+            "Too many database timeouts: private channels are refused until there were fewer in the last 30 s; raise "
+            "db_pool of the tenant, or make its policies faster");
+      });
+  stage_ = Stage::kReady;
+  state_->is_connected = true;
+  for (Waiting& one : std::exchange(waiting_, {})) checks_->ask(std::move(one.question), std::move(one.answer));
+}
+
+void TenantDatabase::fail(const OpeningFault& why) {
+  stage_ = Stage::kFailed;
+  parts_.counters.failures.add();
+  log(LogLevel::kError, why.code, why.text);
+  if (parts_.on_failed) parts_.on_failed(tenant_, why);
+  if (breakers_->connecting.record(parts_.clock.now())) {
+    log(LogLevel::kCritical, "DatabaseConnectionRateLimitReached",
+        "Too many connection attempts against the tenant database: it is left alone for some seconds");
+  }
+  answer_waiting({why.kind, why.text});
+  end();
+}
+
+// Who has waited for too long is told so; the others go on waiting.
+postgres::Task<void> TenantDatabase::give_up_waiting() {
+  while (stage_ == Stage::kOpening) {
+    const Time oldest = waiting_.empty() ? parts_.clock.now() : waiting_.front().since;
+    if (co_await settles_by(oldest + parts_.config.ready_timeout)) co_return;
+    while (!waiting_.empty() && parts_.clock.now() - waiting_.front().since >= parts_.config.ready_timeout) {
+      const Waiting late = std::move(waiting_.front());
+      waiting_.pop_front();
+      late.answer(fault(RightsFaultKind::kInitializing, ""));
+    }
+  }
+}
+
+void TenantDatabase::answer_waiting(const RightsFault& why) {
+  for (const Waiting& one : std::exchange(waiting_, {})) one.answer(tl::make_unexpected(why));
+}
+
+postgres::Task<void> TenantDatabase::stop() {
+  RT_CHECK(stage_ != Stage::kStopping);
+  if (stage_ == Stage::kReady) parts_.counters.connected.subtract();
+  stage_ = Stage::kStopping;
+  on_end_ = nullptr;
+  state_->is_connected = false;
+  settle();
+  stopped_.set();
+  answer_waiting({RightsFaultKind::kUnavailable, "the connection was closed"});
+  if (checks_) checks_->close();
+  if (pool_) co_await pool_->stop();
+  if (checks_) co_await checks_->drained();
+  co_await group_.drained();
+}
+
+void TenantDatabase::end() {
+  if (const auto tell = std::exchange(on_end_, nullptr)) tell();
+}
+
+// --- While it is ready
+
+void TenantDatabase::on_trouble(const postgres::PgError& error) {
+  if (stage_ != Stage::kReady || std::exchange(is_recovering_, true)) return;
+  parts_.counters.lost.add();
+  state_->is_connected = false;
+  log(LogLevel::kWarning, "DatabaseConnectionDown",
+      "lost the connection to the tenant database, trying again: " + error.message);
+  group_.spawn(recover());
+}
+
+postgres::Task<void> TenantDatabase::recover() {
+  const Time until = parts_.clock.now() + parts_.config.recovery_window;
+  std::chrono::milliseconds pause = kRecoveryPauseMin;
+  while (stage_ == Stage::kReady) {
+    const auto reply = co_await pool_->run({.statements = {{.sql = "SELECT"}}, .ends = postgres::Ends::kRolledBack});
+    if (stage_ != Stage::kReady) co_return;
+    if (reply) {
+      is_recovering_ = false;
+      state_->is_connected = true;
+      log(LogLevel::kInfo, "", "the tenant database is connected again");
+      co_return;
+    }
+    if (parts_.clock.now() >= until) {
+      log(LogLevel::kWarning, "DatabaseConnectionRecoveryWindowExceeded",
+          "gave the tenant database up: " + reply.error().message);
+      parts_.counters.connected.subtract();
+      stage_ = Stage::kFailed;
+      co_return end();
+    }
+    co_await stopped_.wait_until(parts_.clock.now() + pause);
+    pause = std::min(pause * 2, kRecoveryPauseMax);
+  }
+}
+
+bool TenantDatabase::is_vacant_after_minute(std::int64_t users) {
+  vacant_minutes_ = users > 0 ? 0 : vacant_minutes_ + 1;
+  if (is_connected() && parts_.clock.now() - partitions_at_ >= parts_.config.partition_interval)
+    keep_partitions(OldPartitions::kStay);
+  return vacant_minutes_ >= parts_.config.vacant_minutes_max;
+}
+
+void TenantDatabase::keep_partitions(OldPartitions old) {
+  if (!is_connected() || std::exchange(is_keeping_partitions_, true)) return;
+  group_.spawn(keep_partitions_now(old));
+}
+
+postgres::Task<void> TenantDatabase::keep_partitions_now(OldPartitions old) {
+  if (const auto lease = co_await pool_->lease()) {
+    if (old == OldPartitions::kAreDropped) {
+      const auto dropped = co_await postgres::drop_old_partitions(**lease);
+      if (!dropped)
+        log(LogLevel::kError, "JanitorFailedToDeleteOldMessages",
+            "old partitions of realtime.messages could not be dropped: " + dropped.error().message);
+    }
+    if (const auto upkeep = co_await postgres::make_partitions(**lease)) note_partitions(*upkeep);
+  }
+  is_keeping_partitions_ = false;
+}
+
+void TenantDatabase::note_partitions(const postgres::PartitionUpkeep& upkeep) {
+  partitions_at_ = parts_.clock.now();
+  state_->partition_days_ahead = upkeep.days_ahead;
+  parts_.counters.partition_failures.add(upkeep.failures.size());
+  if (upkeep.failures.empty()) return;
+  log(LogLevel::kError, "PartitionCreationFailed",
+      std::to_string(upkeep.failures.size()) + " partitions of realtime.messages are missing, from " +
+          upkeep.failures.front());
+}
+
+void TenantDatabase::log(LogLevel level, std::string_view code, const std::string& text) const {
+  const bool has_code = code.empty() || text.starts_with(code);
+  parts_.log.write(level, {.tenant = tenant_, .error_code = code}, has_code ? text : std::string(code) + ": " + text);
+}
+
+}  // namespace rt::database

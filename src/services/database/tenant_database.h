@@ -1,0 +1,146 @@
+// The connection to one tenant's database, from the first question to the last client.
+//
+// It begins with a look at the database (opening.h), which may take long where the schema has to be made; who asks
+// meanwhile waits. After that there is a pool, and the policies are asked over it. A connection that is lost is opened
+// again for as long as the recovery window lasts. Nothing is asked of a database that nobody needs.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "io/postgres/pool.h"
+#include "io/postgres/task_group.h"
+#include "model/rights_question.h"
+#include "services/database/opening.h"
+#include "services/database/policy_checks.h"
+#include "services/database/recent_failures.h"
+#include "services/database/tenant_settings.h"
+
+namespace rt::database {
+
+struct TenantDatabaseConfig {
+  std::chrono::milliseconds ready_timeout{15'000};  // how long a question waits for the connection to be made
+  std::chrono::seconds recovery_window{600};        // a connection that is lost is given up after so long
+  std::chrono::seconds partition_interval{6 * 3600};
+  int vacant_minutes_max = 12;       // without clients; then the connection ends
+  std::size_t waiting_max = 10'000;  // questions that wait for the connection; more are refused
+};
+
+// Failures of one tenant's database, which outlive its connection. Both close by themselves.
+struct Breakers {
+  static constexpr std::size_t kConnectFailures = 3;
+  static constexpr std::chrono::seconds kConnectWindow{5};
+  static constexpr std::chrono::seconds kGivenUpWindow{30};
+
+  RecentFailures connecting{kConnectFailures, kConnectWindow};
+  RecentFailures given_up{1, kGivenUpWindow};  // questions; as many as the pool has connections
+};
+
+// What is known of one tenant's database from outside. Written by its thread, read by anyone.
+struct DatabaseState {
+  std::atomic<bool> is_connected{false};
+  std::atomic<int> partition_days_ahead{0};
+  ReadCheckTimes read_checks;
+};
+
+struct DatabaseCounters {
+  PolicyCounters policies;
+  Counter connected;  // databases, now
+  Counter opened;
+  Counter failures;  // attempts to connect
+  Counter refused;   // questions, because of a breaker or a queue in front of the connection
+  Counter lost;      // connections
+  Counter partition_failures;
+};
+
+// What databases have in common. All of it outlives them.
+struct DatabaseParts {
+  postgres::Surroundings surroundings;
+  const Clock& clock;
+  Random& random;
+  Log& log;
+  Slots& migrating;
+  DatabaseCounters& counters;
+  TenantDatabaseConfig config;
+  // The schema of the tenant's database was looked at; from the loop.
+  std::function<void(const std::string& tenant, const Opening& opening)> on_opened;
+  std::function<void(const std::string& tenant, const OpeningFault& fault)> on_failed;
+};
+
+class TenantDatabase {  // loop-bound
+ public:
+  using Answer = PolicyChecks::Answer;
+
+  // `on_end` is called, once and on the loop, when it has given up: it has to be stopped then, later.
+  TenantDatabase(const DatabaseParts& parts, std::string tenant, TenantSettings settings,
+                 std::shared_ptr<Breakers> breakers, std::shared_ptr<DatabaseState> state,
+                 std::function<void()> on_end);
+  ~TenantDatabase();
+  TenantDatabase(const TenantDatabase&) = delete;
+  TenantDatabase& operator=(const TenantDatabase&) = delete;
+
+  void ask(RightsQuestion question, Answer answer);
+  bool is_connected() const { return stage_ == Stage::kReady && !is_recovering_; }
+  bool is_opening() const { return stage_ == Stage::kOpening; }
+  bool has_given_up() const { return stage_ == Stage::kFailed; }
+
+  // Called every minute, with the number of clients. True: nobody has needed it for so long that it should be stopped.
+  bool is_vacant_after_minute(std::int64_t users);
+  // Makes partitions, and drops old ones where that is asked for.
+  enum class OldPartitions : std::uint8_t { kStay, kAreDropped };
+  void keep_partitions(OldPartitions old);
+
+  // Answers who waits and closes everything. Nothing else may be called from then on.
+  postgres::Task<void> stop();
+
+ private:
+  enum class Stage : std::uint8_t { kOpening, kReady, kFailed, kStopping };
+  struct Waiting {
+    RightsQuestion question;
+    Answer answer;
+    Time since;
+  };
+
+  postgres::Task<void> open();
+  postgres::Task<void> give_up_waiting();
+  postgres::Task<void> recover();
+  postgres::Task<void> keep_partitions_now(OldPartitions old);
+  void become_ready(const Opening& opening);
+  void fail(const OpeningFault& fault);
+  void on_trouble(const postgres::PgError& error);
+  void note_partitions(const postgres::PartitionUpkeep& upkeep);
+  void answer_waiting(const RightsFault& fault);
+  void log(LogLevel level, std::string_view code, const std::string& text) const;
+  postgres::Task<bool> settles_by(Time deadline);
+  void settle();
+  void end();
+
+  const DatabaseParts& parts_;
+  const std::string tenant_;
+  const TenantSettings settings_;
+  const std::shared_ptr<Breakers> breakers_;
+  const std::shared_ptr<DatabaseState> state_;
+  std::function<void()> on_end_;
+  Stage stage_ = Stage::kOpening;
+  std::deque<Waiting> waiting_;  // for it to be ready
+  int vacant_minutes_ = 0;
+  Time partitions_at_{};  // when they were looked at
+  bool is_recovering_ = false;
+  bool is_keeping_partitions_ = false;
+  std::vector<postgres::Event*> until_settled_;  // who waits for it to be ready, or not
+  postgres::Event stopped_;                      // for recover()
+  std::unique_ptr<postgres::Pool> pool_;
+  std::unique_ptr<PolicyChecks> checks_;
+  postgres::TaskGroup group_;
+};
+
+}  // namespace rt::database

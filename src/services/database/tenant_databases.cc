@@ -1,0 +1,397 @@
+#include "services/database/tenant_databases.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <map>
+#include <utility>
+
+#include "base/check.h"
+#include "io/postgres/canceller.h"
+#include "io/postgres/resolver.h"
+
+namespace rt::database {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::chrono::minutes kMinute{1};
+constexpr std::chrono::seconds kHealthPatience{15};
+// Milliseconds of a migration.
+constexpr std::array<std::int64_t, 13> kMigrationBounds{100,    250,    500,    1'000,  2'000,  5'000,  10'000,
+                                                        20'000, 30'000, 45'000, 60'000, 90'000, 120'000};
+
+// As Postgres calls them (appendix A of its manual).
+std::string_view condition_of(std::string_view sqlstate) {
+  constexpr std::pair<std::string_view, std::string_view> kConditions[] = {
+      {"42501", "insufficient_privilege"},    {"57014", "query_canceled"},    {"55P03", "lock_not_available"},
+      {"25006", "read_only_sql_transaction"}, {"53100", "disk_full"},         {"53300", "too_many_connections"},
+      {"42P07", "duplicate_table"},           {"42710", "duplicate_object"},  {"42883", "undefined_function"},
+      {"42P01", "undefined_table"},           {"40P01", "deadlock_detected"}, {"28P01", "invalid_password"}};
+  for (const auto& [state, name] : kConditions) {
+    if (state == sqlstate) return name;
+  }
+  return "other";
+}
+
+}  // namespace
+
+struct TenantDatabases::Migrations {
+  std::map<std::string, Histogram<kMigrationBounds>> took;  // by region
+  std::map<std::string_view, std::uint64_t> failed;
+};
+
+struct TenantDatabases::Tenant {
+  const std::shared_ptr<Breakers> breakers = std::make_shared<Breakers>();
+  const std::shared_ptr<DatabaseState> state = std::make_shared<DatabaseState>();
+  std::unique_ptr<TenantDatabase> database;  // null: not connected
+  bool is_to_be_cleaned = false;             // it was connected since the janitor was here
+};
+
+struct TenantDatabases::Loop {
+  Loop(TenantDatabases& owner, std::size_t migrations_max)
+      : resolver(postgres::make_resolver(io)),
+        migrating(io, migrations_max),
+        parts{.surroundings = {.io = io, .resolver = *resolver, .canceller = canceller},
+              .clock = owner.clock_,
+              .random = owner.random_,
+              .log = owner.log_,
+              .migrating = migrating,
+              .counters = owner.counters_,
+              .config = owner.config_.each,
+              .on_opened = [&owner](const std::string& name,
+                                    const Opening& opening) { owner.note_opened(name, opening); },
+              .on_failed = [&owner](const std::string& name,
+                                    const OpeningFault& fault) { owner.note_failed(name, fault); }},
+        stopped(io),
+        group(io) {}
+
+  asio::io_context io{1};
+  std::unique_ptr<postgres::Resolver> resolver;
+  postgres::Canceller canceller;
+  Slots migrating;
+  DatabaseParts parts;
+  postgres::Event stopped;
+  postgres::Event janitor_stopped{io};
+  bool is_stopping = false;
+  std::unordered_map<std::string, std::unique_ptr<Tenant>> tenants;
+  postgres::TaskGroup group;
+};
+
+TenantDatabases::TenantDatabases(const TenantDatabasesConfig& config, Surroundings surroundings,
+                                 const tenants::Encryption& encryption, const Clock& clock, Random& random, Log& log)
+    : config_(config),
+      surroundings_(std::move(surroundings)),
+      encryption_(encryption),
+      clock_(clock),
+      random_(random),
+      log_(log),
+      migrations_(std::make_unique<Migrations>()),
+      loop_(std::make_unique<Loop>(*this, config.migrations_max)) {}
+
+TenantDatabases::~TenantDatabases() { stop(); }
+
+void TenantDatabases::start() {
+  loop_->group.spawn(every_minute());
+  if (config_.janitor) loop_->group.spawn(clean());
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "databases");
+    const auto work = asio::make_work_guard(loop_->io);
+    loop_->io.run();
+  });
+}
+
+void TenantDatabases::stop() {
+  if (!thread_.joinable()) return;
+  asio::post(loop_->io, [this] {
+    loop_->is_stopping = true;
+    loop_->stopped.set();
+    loop_->janitor_stopped.set();
+    asio::co_spawn(loop_->io, end_all(), [this](const std::exception_ptr& error) {
+      RT_CHECK(error == nullptr);
+      loop_->io.stop();
+    });
+  });
+  thread_.join();
+}
+
+postgres::Task<void> TenantDatabases::end_all() {
+  for (auto& [name, tenant] : loop_->tenants) let_go(*tenant, nullptr);
+  co_await loop_->group.drained();
+}
+
+// --- Questions
+
+void TenantDatabases::ask(std::string_view external_id, RightsQuestion question, Answer answer) {
+  asio::post(loop_->io, [this, name = std::string(external_id), question = std::move(question),
+                         answer = std::move(answer)]() mutable {
+    Tenant& asked = tenant(name);
+    RightsFault why_not;
+    TenantDatabase* const database = connection_of(name, asked, why_not);
+    if (database == nullptr) return answer(tl::make_unexpected(std::move(why_not)));
+    database->ask(std::move(question), std::move(answer));
+  });
+}
+
+TenantDatabases::Tenant& TenantDatabases::tenant(const std::string& external_id) {
+  std::unique_ptr<Tenant>& tenant = loop_->tenants[external_id];
+  if (!tenant) tenant = std::make_unique<Tenant>();
+  return *tenant;
+}
+
+// Begins to make it where there is none. Null: it cannot be had.
+TenantDatabase* TenantDatabases::connection_of(const std::string& external_id, Tenant& tenant, RightsFault& why_not) {
+  const auto refuse = [&](RightsFaultKind kind, std::string text) {
+    why_not = {kind, std::move(text)};
+    return nullptr;
+  };
+  if (loop_->is_stopping) return refuse(RightsFaultKind::kUnavailable, "the server is stopping");
+  if (tenant.database) return tenant.database.get();
+  const auto record = surroundings_.find(external_id);
+  if (!record) return refuse(RightsFaultKind::kUnavailable, "there is no such tenant");
+  if (record->suspended) return refuse(RightsFaultKind::kSuspended, "");
+  if (tenant.breakers->connecting.is_open(clock_.now())) {
+    counters_.refused.add();
+    return refuse(RightsFaultKind::kTooManyAttempts, "");
+  }
+  auto settings = settings_of(*record, encryption_);
+  if (!settings) {
+    log(LogLevel::kError, external_id, "UnableToConnectToTenantDatabase",
+        "the settings of its database cannot be used: " + settings.error().message);
+    tenant.breakers->connecting.record(clock_.now());
+    return refuse(RightsFaultKind::kUnavailable, settings.error().message);
+  }
+  if (!*settings) return refuse(RightsFaultKind::kUnavailable, "the tenant has no database");
+  {
+    const std::lock_guard lock(mutex_);
+    states_.emplace(external_id, tenant.state);
+  }
+  if (tenant.breakers->given_up.failures() != (*settings)->pool_size)
+    tenant.breakers->given_up = {(*settings)->pool_size, Breakers::kGivenUpWindow};
+  tenant.is_to_be_cleaned = true;
+  tenant.database =
+      std::make_unique<TenantDatabase>(loop_->parts, external_id, **std::move(settings), tenant.breakers, tenant.state,
+                                       [this, external_id] { let_go_if_given_up(external_id); });
+  return tenant.database.get();
+}
+
+// --- The end of a connection
+
+// It is the one that says so, so it goes later; by then there may be another one.
+void TenantDatabases::let_go_if_given_up(const std::string& external_id) {
+  asio::post(loop_->io, [this, external_id] {
+    const auto found = loop_->tenants.find(external_id);
+    if (found == loop_->tenants.end() || !found->second->database) return;
+    if (found->second->database->has_given_up()) let_go(*found->second, nullptr);
+  });
+}
+
+void TenantDatabases::let_go(Tenant& tenant, std::function<void()> done) {
+  if (tenant.database) {
+    loop_->group.spawn(end(std::move(tenant.database), std::move(done)));
+  } else if (done) {
+    done();
+  }
+}
+
+postgres::Task<void> TenantDatabases::end(std::unique_ptr<TenantDatabase> database, std::function<void()> done) {
+  co_await database->stop();
+  database.reset();
+  if (done) done();
+}
+
+void TenantDatabases::changed(const std::string& external_id) {
+  asio::post(loop_->io, [this, external_id] {
+    const auto found = loop_->tenants.find(external_id);
+    if (found == loop_->tenants.end()) return;
+    let_go(*found->second, nullptr);
+    *found->second->breakers = {};
+  });
+}
+
+void TenantDatabases::disconnect(const std::string& external_id, std::function<void()> done) {
+  asio::post(loop_->io, [this, external_id, done = std::move(done)]() mutable {
+    const auto found = loop_->tenants.find(external_id);
+    if (found == loop_->tenants.end()) return done();
+    let_go(*found->second, std::move(done));
+  });
+}
+
+// --- What operators ask
+
+void TenantDatabases::health(const std::string& external_id, std::function<void(DatabaseHealth)> done) {
+  asio::post(loop_->io, [this, external_id, done = std::move(done)]() mutable {
+    loop_->group.spawn(tell_health(external_id, std::move(done)));
+  });
+}
+
+postgres::Task<void> TenantDatabases::tell_health(std::string external_id, std::function<void(DatabaseHealth)> done) {
+  const auto record = surroundings_.find(external_id);
+  const auto settings =
+      record ? settings_of(*record, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
+  DatabaseHealth out{.has_database = !settings || settings->has_value()};
+  const Time deadline = clock_.now() + kHealthPatience;
+  // It may be another one by then.
+  while (true) {
+    const auto found = loop_->tenants.find(external_id);
+    if (found == loop_->tenants.end() || !found->second->database) break;
+    TenantDatabase& database = *found->second->database;
+    out.is_connected = database.is_connected();
+    if (out.is_connected || !database.is_opening() || clock_.now() >= deadline) break;
+    postgres::Event pause(loop_->io);
+    co_await pause.wait_until(clock_.now() + std::chrono::milliseconds(20));
+  }
+  done(out);
+}
+
+void TenantDatabases::prepare(const std::string& external_id, std::function<void(Result<void>)> done) {
+  asio::post(loop_->io, [this, external_id, done = std::move(done)]() mutable {
+    if (loop_->is_stopping) return done(fail("the server is stopping"));
+    loop_->group.spawn(prepare_now(external_id, std::move(done)));
+  });
+}
+
+postgres::Task<void> TenantDatabases::prepare_now(std::string external_id, std::function<void(Result<void>)> done) {
+  const auto record = surroundings_.find(external_id);
+  auto settings = record ? settings_of(*record, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
+  if (!settings) {
+    log(LogLevel::kError, external_id, "UnableToConnectToTenantDatabase",
+        "the settings of its database cannot be used: " + settings.error().message);
+    co_return done(tl::make_unexpected(settings.error()));
+  }
+  if (!*settings) co_return done({});
+  const auto opening =
+      co_await open_database(loop_->parts.surroundings, **std::move(settings), Purpose::kForSchema, loop_->migrating);
+  if (opening) {
+    note_opened(external_id, *opening);
+    co_return done({});
+  }
+  note_failed(external_id, opening.error());
+  log(LogLevel::kError, external_id, opening.error().code, opening.error().text);
+  done(fail(opening.error().text));
+}
+
+// --- From time to time
+
+postgres::Task<void> TenantDatabases::every_minute() {
+  while (!co_await loop_->stopped.wait_until(clock_.now() + kMinute)) {
+    const Time now = clock_.now();
+    std::erase_if(loop_->tenants, [&](const auto& entry) {
+      const auto& [name, tenant] = entry;
+      if (tenant->database && tenant->database->is_vacant_after_minute(surroundings_.users(name)))
+        let_go(*tenant, nullptr);
+      const bool is_forgotten = !tenant->database && !(config_.janitor && tenant->is_to_be_cleaned) &&
+                                tenant->breakers->connecting.is_empty(now) && tenant->breakers->given_up.is_empty(now);
+      if (is_forgotten) {
+        const std::lock_guard lock(mutex_);
+        states_.erase(name);
+      }
+      return is_forgotten;
+    });
+  }
+}
+
+postgres::Task<void> TenantDatabases::clean() {
+  const JanitorConfig& janitor = *config_.janitor;
+  const auto random_minutes = [&] {
+    return std::chrono::minutes(janitor.adds_random_minutes ? 1 + random_.next() % 59 : 0);
+  };
+  Time next = clock_.now() + janitor.first + random_minutes();
+  while (!co_await loop_->janitor_stopped.wait_until(next)) {
+    std::vector<std::string> of_others;  // not connected now
+    for (const auto& [name, tenant] : loop_->tenants) {
+      if (tenant->database) {
+        tenant->database->keep_partitions(TenantDatabase::OldPartitions::kAreDropped);
+      } else if (tenant->is_to_be_cleaned) {
+        of_others.push_back(name);
+      }
+      tenant->is_to_be_cleaned = tenant->database != nullptr;
+    }
+    for (const std::string& name : of_others) co_await clean_one(name);
+    next = clock_.now() + janitor.every + random_minutes();
+  }
+}
+
+// What cannot be reached now waits for the next time that it is used.
+postgres::Task<void> TenantDatabases::clean_one(std::string external_id) {
+  const auto record = surroundings_.find(external_id);
+  auto settings = record ? settings_of(*record, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
+  if (!settings || !*settings) co_return;
+  (*settings)->connection.application_name = "realtime_janitor";
+  const auto connection = co_await postgres::Connection::open(loop_->parts.surroundings, (*settings)->connection);
+  if (!connection) co_return;
+  const auto dropped = co_await postgres::drop_old_partitions(**connection);
+  if (!dropped) {
+    log(LogLevel::kError, external_id, "JanitorFailedToDeleteOldMessages",
+        "old partitions of realtime.messages could not be dropped: " + dropped.error().message);
+  }
+  (void)co_await postgres::make_partitions(**connection);
+}
+
+// --- What is told of it
+
+void TenantDatabases::note_opened(const std::string& external_id, const Opening& opening) {
+  if (opening.has_migrated) {
+    const std::string region = region_of(external_id);
+    const std::lock_guard lock(mutex_);
+    migrations_->took[region].record(opening.migration_took.count());
+  }
+  note_migrations(external_id, opening.migrations_found, opening.migrations);
+}
+
+// What was found counts, whatever the record says: the database may have been restored.
+void TenantDatabases::note_migrations(const std::string& external_id, std::int64_t found, std::int64_t now) {
+  const auto record = surroundings_.find(external_id);
+  if (!record) return;
+  if (record->migrations_ran > 0 && record->migrations_ran != found) {
+    log(LogLevel::kWarning, external_id, "MigrationCountMismatch",
+        "its database had " + std::to_string(found) + " migrations, its record says " +
+            std::to_string(record->migrations_ran));
+  }
+  if (now != record->migrations_ran && surroundings_.on_migrations) surroundings_.on_migrations(external_id, now);
+}
+
+void TenantDatabases::note_failed(const std::string& external_id, const OpeningFault& fault) {
+  if (fault.migrations_found) note_migrations(external_id, *fault.migrations_found, *fault.migrations_found);
+  if (fault.code != "MigrationsFailedToRun") return;
+  const std::lock_guard lock(mutex_);
+  ++migrations_->failed[fault.sqlstate.empty() ? "other" : condition_of(fault.sqlstate)];
+}
+
+void TenantDatabases::visit_migrations(const std::function<void(std::string_view, const HistogramCounts&)>& done,
+                                       const std::function<void(std::string_view, std::uint64_t)>& failed) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [region, took] : migrations_->took) {
+    HistogramCounts counts;
+    took.add_to(counts);
+    done(region, counts);
+  }
+  for (const auto& [error, times] : migrations_->failed) failed(error, times);
+}
+
+std::vector<TenantDatabases::Meter> TenantDatabases::meters() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Meter> out;
+  out.reserve(states_.size());
+  for (const auto& [name, state] : states_) out.push_back({name, state});
+  return out;
+}
+
+std::string TenantDatabases::region_of(const std::string& external_id) const {
+  const auto record = surroundings_.find(external_id);
+  const auto settings =
+      record ? settings_of(*record, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
+  return settings && *settings ? (*settings)->region : "";
+}
+
+void TenantDatabases::log(LogLevel level, std::string_view external_id, std::string_view code,
+                          const std::string& text) const {
+  log_.write(level, {.tenant = external_id, .error_code = code}, std::string(code) + ": " + text);
+}
+
+}  // namespace rt::database

@@ -1,0 +1,132 @@
+// The databases of all tenants, on a thread of their own.
+//
+// A database is connected to on the first question, and let go of when nobody has needed it for a while, when it is
+// another one, or when the tenant is suspended or gone. This node is the home of every tenant that has a client here;
+// in a cluster there will be one for each, which is asked through the same door.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/result.h"
+#include "domain/tenants/encryption.h"
+#include "model/rights_question.h"
+#include "model/tenant.h"
+#include "services/database/tenant_database.h"
+
+namespace rt::database {
+
+// When old partitions are dropped (tenants.md 9).
+struct JanitorConfig {
+  std::chrono::milliseconds first{14'400'000 + 600'000};
+  std::chrono::milliseconds every{14'400'000};
+  bool adds_random_minutes = true;  // 1 to 59 each time
+};
+
+struct TenantDatabasesConfig {
+  TenantDatabaseConfig each;
+  std::optional<JanitorConfig> janitor;  // nullopt: they stay
+  std::size_t migrations_max = 4;        // at a time
+};
+
+struct DatabaseHealth {
+  bool has_database = false;  // the tenant has one
+  bool is_connected = false;
+};
+
+class TenantDatabases {
+ public:
+  // What others know; all of it thread-safe.
+  struct Surroundings {
+    std::function<std::shared_ptr<const TenantRecord>(std::string_view external_id)> find;  // null: there is none
+    std::function<std::int64_t(std::string_view external_id)> users;                        // connected now
+    // So many migrations are in its database, which is not what its record says. On the thread of the databases.
+    std::function<void(const std::string& external_id, std::int64_t migrations)> on_migrations;
+  };
+  using Answer = std::function<void(RightsAnswer)>;
+
+  // All references outlive it.
+  TenantDatabases(const TenantDatabasesConfig& config, Surroundings surroundings, const tenants::Encryption& encryption,
+                  const Clock& clock, Random& random, Log& log);
+  ~TenantDatabases();
+  TenantDatabases(const TenantDatabases&) = delete;
+  TenantDatabases& operator=(const TenantDatabases&) = delete;
+
+  void start();
+  // Who still waits for an answer gets none. Nothing of the surroundings is called any more once it has returned.
+  void stop();
+
+  // --- From any thread. Answers come once, on the thread of the databases. ---
+
+  void ask(std::string_view external_id, RightsQuestion question, Answer answer);
+
+  // Its record has changed, or is gone: what is connected is not what it should be. Questions after this go by the new
+  // record.
+  void changed(const std::string& external_id);
+  // Ends the connection; the next question opens another one.
+  void disconnect(const std::string& external_id, std::function<void()> done);
+  // Waits up to 15 s for a connection that is being made; makes none.
+  void health(const std::string& external_id, std::function<void(DatabaseHealth)> done);
+  // Brings its schema up to date, on a connection for just that. The error is for the log, and is there already. A
+  // tenant without a database needs nothing.
+  void prepare(const std::string& external_id, std::function<void(Result<void>)> done);
+
+  const DatabaseCounters& counters() const { return counters_; }
+  // Of tenants whose database was connected to, in no order.
+  struct Meter {
+    std::string external_id;
+    std::shared_ptr<const DatabaseState> state;
+  };
+  std::vector<Meter> meters() const;
+  // By the region of the tenant, and by what went wrong: a condition of Postgres, `connection_error` or `other`.
+  void visit_migrations(const std::function<void(std::string_view region, const HistogramCounts&)>& done,
+                        const std::function<void(std::string_view error, std::uint64_t)>& failed) const;
+
+ private:
+  struct Loop;  // Asio lives there
+  struct Tenant;
+
+  Tenant& tenant(const std::string& external_id);
+  TenantDatabase* connection_of(const std::string& external_id, Tenant& tenant, RightsFault& why_not);
+  void let_go_if_given_up(const std::string& external_id);
+  void let_go(Tenant& tenant, std::function<void()> done);
+  postgres::Task<void> end(std::unique_ptr<TenantDatabase> database, std::function<void()> done);
+  postgres::Task<void> tell_health(std::string external_id, std::function<void(DatabaseHealth)> done);
+  postgres::Task<void> prepare_now(std::string external_id, std::function<void(Result<void>)> done);
+  postgres::Task<void> every_minute();
+  postgres::Task<void> clean();
+  postgres::Task<void> clean_one(std::string external_id);
+  postgres::Task<void> end_all();
+  void note_opened(const std::string& external_id, const Opening& opening);
+  void note_migrations(const std::string& external_id, std::int64_t found, std::int64_t now);
+  void note_failed(const std::string& external_id, const OpeningFault& fault);
+  void log(LogLevel level, std::string_view external_id, std::string_view code, const std::string& text) const;
+  std::string region_of(const std::string& external_id) const;
+
+  const TenantDatabasesConfig config_;
+  const Surroundings surroundings_;
+  const tenants::Encryption& encryption_;
+  const Clock& clock_;
+  Random& random_;
+  Log& log_;
+  DatabaseCounters counters_;
+  mutable std::mutex mutex_;  // of the two below
+  std::unordered_map<std::string, std::shared_ptr<DatabaseState>> states_;
+  struct Migrations;
+  std::unique_ptr<Migrations> migrations_;
+  std::unique_ptr<Loop> loop_;
+  std::thread thread_;
+};
+
+}  // namespace rt::database

@@ -1,0 +1,28 @@
+// How a tenant's database is reached, as its extension `postgres_cdc_rls` describes it (tenants.md 4).
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "domain/tenants/encryption.h"
+#include "io/postgres/settings.h"
+#include "model/tenant.h"
+
+namespace rt::database {
+
+struct TenantSettings {
+  postgres::ConnectionSettings connection;
+  std::size_t pool_size = 1;                      // db_pool
+  std::size_t subscription_pool_size = 1;         // subs_pool_size; counts in the budget of connections only
+  std::chrono::milliseconds queue_target{5'000};  // db_queue_target: how long one may wait for a connection
+  std::string publication = "supabase_realtime";
+  std::string region;  // empty: none
+};
+
+// nullopt: the tenant has no database. The error says which setting is no good, and shows none.
+Result<std::optional<TenantSettings>> settings_of(const TenantRecord& tenant, const tenants::Encryption& encryption);
+
+}  // namespace rt::database

@@ -1,0 +1,127 @@
+#include "services/rest/private_broadcast.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "base/check.h"
+#include "protocol/json/value.h"
+
+namespace rt::rest {
+namespace {
+
+using http::Response;
+
+// Topics of one request that are asked for at a time, so that it leaves room for others.
+constexpr std::size_t kTopicsAtATime = 64;
+
+struct FaultText {
+  RightsFaultKind kind;
+  int status;
+  std::string_view message;
+  std::string_view code;  // for the log
+};
+constexpr FaultText kFaults[] = {
+    {RightsFaultKind::kPolicy, 422, "RLS policy error", "RlsPolicyError"},
+    {RightsFaultKind::kCancelled, 422, "Query canceled", "QueryCanceled"},
+    {RightsFaultKind::kMissingPartition, 422, "Missing messages partition", "MissingPartition"},
+    {RightsFaultKind::kPoolExhausted, 429, "Connection pool exhausted", "IncreaseConnectionPool"},
+    {RightsFaultKind::kUnavailable, 422, "Tenant database unavailable", "UnableToConnectToProject"},
+    {RightsFaultKind::kNoSlots, 422, "Tenant database has too many connections", "DatabaseLackOfConnections"},
+    {RightsFaultKind::kInitializing, 422, "Tenant database initializing", "InitializingProjectConnection"},
+    {RightsFaultKind::kTooManyAttempts, 422, "Connect rate limit reached", "DatabaseConnectionRateLimitReached"},
+    {RightsFaultKind::kSuspended, 403, "Tenant is suspended", "RealtimeDisabledForTenant"},
+    {RightsFaultKind::kOther, 500, "Unable to authorize broadcast", "UnableToSetPolicies"},
+};
+
+const FaultText& text_of(RightsFaultKind kind) {
+  const auto found = std::ranges::find(kFaults, kind, &FaultText::kind);
+  RT_CHECK(found != std::end(kFaults));
+  return *found;
+}
+
+Response message(int status, std::string_view text) {
+  return Response::json(status, "{\"message\":" + json::quoted(text) + "}");
+}
+
+RightsQuestion question_of(const Sender& sender, std::string topic) {
+  return {.topic = std::move(topic),
+          .claims = sender.claims,
+          .asked = {.broadcast_write = true},
+          .headers = sender.headers};
+}
+
+void log_fault(Tenant& tenant, const RightsFault& fault) {
+  const FaultText& text = text_of(fault.kind);
+  tenant.log_error(
+      text.code, "a private broadcast was not sent: " + (fault.text.empty() ? std::string(text.message) : fault.text));
+}
+
+// The private messages of one request.
+class PrivateBatch : public std::enable_shared_from_this<PrivateBatch> {
+ public:
+  PrivateBatch(std::shared_ptr<Tenant> tenant, const Sender& sender, std::vector<BatchMessage> messages,
+               std::function<void()> done)
+      : tenant_(std::move(tenant)), sender_(sender), done_(std::move(done)) {
+    std::unordered_map<std::string, std::size_t> places;
+    for (BatchMessage& one : messages) {
+      const auto [place, is_new] = places.emplace(one.topic, topics_.size());
+      if (is_new) topics_.emplace_back();
+      topics_[place->second].push_back(std::move(one));
+    }
+  }
+
+  void ask_next() {
+    const auto keep = shared_from_this();
+    while (under_way_ < kTopicsAtATime && next_ < topics_.size()) {
+      ++under_way_;
+      const std::size_t topic = next_++;
+      tenant_->ask_rights(question_of(sender_, topics_[topic].front().topic),
+                          [keep, topic](const RightsAnswer& answer) { keep->on_rights(topic, answer); });
+    }
+    if (under_way_ == 0 && done_) std::exchange(done_, nullptr)();
+  }
+
+ private:
+  void on_rights(std::size_t topic, const RightsAnswer& answer) {
+    --under_way_;
+    if (!answer) log_fault(*tenant_, answer.error());
+    const bool may = answer && answer->broadcast_write == true;
+    for (BatchMessage& one : std::exchange(topics_[topic], {})) {
+      if (may) tenant_->publish(message_of(std::move(one)));
+    }
+    ask_next();
+  }
+
+  const std::shared_ptr<Tenant> tenant_;
+  const Sender sender_;
+  std::function<void()> done_;
+  std::vector<std::vector<BatchMessage>> topics_;
+  std::size_t next_ = 0;
+  std::size_t under_way_ = 0;
+};
+
+}  // namespace
+
+void send_private(const std::shared_ptr<Tenant>& tenant, const Sender& sender, Message out, const Respond& respond) {
+  RT_CHECK(out.privacy == Privacy::kPrivate);
+  auto question = question_of(sender, out.topic.substr(kTopicPrefix.size()));
+  const auto kept = std::make_shared<Message>(std::move(out));
+  tenant->ask_rights(std::move(question), [tenant, kept, respond](const RightsAnswer& answer) {
+    if (!answer) {
+      log_fault(*tenant, answer.error());
+      const FaultText& text = text_of(answer.error().kind);
+      return respond(message(text.status, text.message));
+    }
+    if (answer->broadcast_write != true) return respond(message(403, "Unauthorized"));
+    tenant->publish(std::move(*kept));
+    respond({.status = 202});
+  });
+}
+
+void send_private(const std::shared_ptr<Tenant>& tenant, const Sender& sender, std::vector<BatchMessage> messages,
+                  std::function<void()> done) {
+  std::make_shared<PrivateBatch>(tenant, sender, std::move(messages), std::move(done))->ask_next();
+}
+
+}  // namespace rt::rest
