@@ -100,7 +100,7 @@ TEST_CASE("who may write need not be able to read what was written [A-008]") {
 
 TEST_CASE("policies see topic, claims, subject, role and headers as they were given [A-005] [A-006] [D-034]") {
   Database database;
-  database.policy("all", R"(FOR SELECT TO authenticated USING (
+  database.policy("everything", R"(FOR SELECT TO authenticated USING (
       realtime.topic() = 'a:"b" ''c'' \d' AND topic = realtime.topic()
       AND current_setting('request.jwt.claims', true)::jsonb ->> 'plan' = 'gold "ü"'
       AND current_setting('request.jwt.claims', true) NOT LIKE '%.5%'
@@ -124,7 +124,7 @@ TEST_CASE("a token without a subject gives an empty setting, not none [A-007] [D
 
 TEST_CASE("what fails for one is nothing to the others of its transaction [A-018] [A-032]") {
   Database database;
-  database.policy("some", "FOR SELECT TO authenticated USING (topic LIKE 'yes%')");
+  database.policy("few", "FOR SELECT TO authenticated USING (topic LIKE 'yes%')");
   database.policy("raises",
                   "FOR SELECT TO authenticated USING (topic = 'raises' AND 1 / length(substr(topic, 7)) > 0)");
   database.policy("w", "FOR INSERT TO authenticated WITH CHECK (topic = 'yes')");
