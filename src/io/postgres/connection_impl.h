@@ -1,7 +1,10 @@
 // The inside of a Connection. Only files of this folder include this.
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <optional>
 #include <string>

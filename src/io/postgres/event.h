@@ -1,11 +1,7 @@
-// Something that one coroutine waits for, with a deadline. Only files of this folder include this.
+// Something that a coroutine waits for. One waits at a time.
 #pragma once
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <memory>
 
 #include "base/clock.h"
 #include "io/postgres/task.h"
@@ -14,27 +10,23 @@ namespace rt::postgres {
 
 class Event {  // loop-bound
  public:
-  explicit Event(boost::asio::io_context& io) : timer_(io, Time::max()) {}
+  explicit Event(boost::asio::io_context& io);
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
 
-  void set() {
-    is_set_ = true;
-    timer_.cancel();
-  }
+  void set();
   // For the next wait.
   void clear() { is_set_ = false; }
   bool is_set() const { return is_set_; }
 
   // False: the deadline came first. The event must outlive the wait.
-  Task<bool> wait_until(Time deadline) {
-    if (!is_set_) {
-      timer_.expires_at(deadline);
-      co_await timer_.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
-    }
-    co_return is_set_;
-  }
+  Task<bool> wait_until(Time deadline);
 
  private:
-  boost::asio::steady_timer timer_;
+  struct Timer;  // Asio's
+
+  std::unique_ptr<Timer> timer_;
   bool is_set_ = false;
 };
 

@@ -1,6 +1,9 @@
 #include "io/postgres/pool.h"
 
 #include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <list>
 #include <vector>

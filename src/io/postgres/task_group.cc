@@ -1,6 +1,8 @@
 #include "io/postgres/task_group.h"
 
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
 #include <exception>
 
 #include "base/check.h"

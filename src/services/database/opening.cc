@@ -1,5 +1,6 @@
 #include "services/database/opening.h"
 
+#include <boost/asio/awaitable.hpp>
 #include <charconv>
 #include <cmath>
 #include <utility>

@@ -176,4 +176,6 @@ void PolicyChecks::close() {
   }
 }
 
+postgres::Task<void> PolicyChecks::drained() { return group_.drained(); }
+
 }  // namespace rt::database

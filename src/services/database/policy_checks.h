@@ -64,7 +64,7 @@ class PolicyChecks {  // loop-bound
   // Answers all who wait, and takes no more questions. What is under way is answered by the pool, at the latest when it
   // stops.
   void close();
-  postgres::Task<void> drained() { return group_.drained(); }
+  postgres::Task<void> drained();
 
   std::size_t waiting() const { return waiting_.size(); }
 

@@ -1,9 +1,9 @@
 // How many may do something at a time; the others wait, in the order in which they came.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <deque>
+#include <utility>
 
 #include "io/postgres/event.h"
 #include "io/postgres/task.h"
@@ -28,26 +28,10 @@ class Slots {  // loop-bound
     Slots* slots_;
   };
 
-  postgres::Task<Taken> take() {
-    if (free_ > 0) {
-      --free_;
-      co_return Taken(*this);
-    }
-    postgres::Event turn(io_);
-    waiting_.push_back(&turn);
-    co_await turn.wait_until(Time::max());
-    co_return Taken(*this);
-  }
+  postgres::Task<Taken> take();
 
  private:
-  void give_back() {
-    if (waiting_.empty()) {
-      ++free_;
-      return;
-    }
-    waiting_.front()->set();  // it has the slot from now on
-    waiting_.pop_front();
-  }
+  void give_back();
 
   boost::asio::io_context& io_;
   std::size_t free_;

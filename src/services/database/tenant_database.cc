@@ -1,6 +1,7 @@
 #include "services/database/tenant_database.h"
 
 #include <algorithm>
+#include <boost/asio/awaitable.hpp>
 #include <utility>
 
 #include "base/check.h"
