@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { BINARY } from './server.mjs';
 
-const PASSWORD = 'e2e password of a login';
+export const LOGIN_PASSWORD = 'e2e password of a login';
 
 const started = (args, env) =>
   new Promise((resolve) => {
@@ -16,7 +16,7 @@ const started = (args, env) =>
 
 export const schemaSql = async () => (await started(['doctor', '--print-schema'])).stdout;
 
-export const runDoctor = (args, { password = PASSWORD, env = {} } = {}) => started(['doctor', ...args], { PGPASSWORD: password, ...env });
+export const runDoctor = (args, { password = LOGIN_PASSWORD, env = {} } = {}) => started(['doctor', ...args], { PGPASSWORD: password, ...env });
 
 // `{code, findings, server, ...}`.
 export async function diagnose(postgres, { database = 'postgres', user, password, host = postgres.host, port = postgres.port, tls = 'off' } = {}) {
@@ -51,7 +51,7 @@ export const ROLES = `
 
 // A login with the rights that docs/operating.md lists. supabase_realtime_admin has to be there.
 export const loginSql = (login) => `
-  CREATE ROLE ${login} LOGIN REPLICATION PASSWORD '${PASSWORD}';
+  CREATE ROLE ${login} LOGIN REPLICATION PASSWORD '${LOGIN_PASSWORD}';
   GRANT anon, authenticated, service_role, supabase_realtime_admin TO ${login};`;
 
 // A database in which nothing is missing. It is made once and copied.

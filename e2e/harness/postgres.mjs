@@ -61,8 +61,9 @@ export async function startStandby(primary) {
   return standby;
 }
 
-export async function startPostgres() {
-  const postgres = await newPostgres();
+// `settings` go over those of start(), for as long as it lives.
+export async function startPostgres(settings = {}) {
+  const postgres = Object.assign(await newPostgres(), { settings });
   await postgres.asUser('bash', [
     '-c',
     'initdb="$1"; shift; exec "$initdb" "$@" --pwfile=<(printf %s "$PW")',
@@ -107,7 +108,10 @@ class Postgres {
     for (let attempt = 0; ; ++attempt) {
       this.port ??= await freePort();
       this.log = '';
-      const settings = { port: this.port, listen_addresses: this.host, unix_socket_directories: '', fsync: 'off', max_connections: 50 };
+      const settings = {
+        ...{ port: this.port, listen_addresses: this.host, unix_socket_directories: '', fsync: 'off', max_connections: 50 },
+        ...this.settings,
+      };
       this.child = spawn(
         join(this.bin, 'postgres'),
         ['-D', join(this.directory, 'data'), ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
