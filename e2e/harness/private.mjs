@@ -13,6 +13,7 @@ import { startServer, until } from './server.mjs';
 export const LOGIN = 'realtime_login';
 export const PRIVATE = { config: { private: true } };
 export const NO_DATABASE = 'Realtime was unable to connect to the project database';
+export const AWAY = `UnableToConnectToProject: ${NO_DATABASE}`;
 
 // What hosted projects bring along for policies.
 const AUTH = `
@@ -95,12 +96,13 @@ class Projects {
   }
 
   // `sql` is run in its database before the server hears of it. settings: of the extension; attributes: of the tenant.
-  // isEmpty: there is no schema in the database yet. Any answer but 201 has to be expected by `status`.
-  async make({ sql = '', isEmpty = false, settings = {}, attributes = {}, status = 201 } = {}) {
+  // schema: it is 'there', or it 'may be made' by the login, or 'may not be made'. Any answer but 201 has to be expected.
+  async make({ sql = '', schema = 'there', settings = {}, attributes = {}, status = 201 } = {}) {
     const name = `p${++this.made}`;
     const project = new Project(this, name);
-    if (isEmpty) await psql(this.postgres, 'postgres', `CREATE DATABASE ${name};`);
-    else await makeDatabase(this.postgres, name);
+    if (schema === 'there') await makeDatabase(this.postgres, name);
+    else await psql(this.postgres, 'postgres', `CREATE DATABASE ${name};`);
+    if (schema === 'may be made') await project.letSchemaBeMade();
     await project.sql(AUTH + sql);
     const answer = await project.change({ jwt_secret: this.server.secret, extensions: project.extensions(settings), ...attributes });
     assert.equal(answer.status, status, answer.body);
@@ -141,6 +143,10 @@ class Project {
   // As the superuser, in its database.
   async sql(script) {
     return (await psql(this.postgres, this.name, script)).output;
+  }
+
+  letSchemaBeMade() {
+    return psql(this.postgres, 'postgres', `GRANT CREATE ON DATABASE ${this.name} TO ${LOGIN};`);
   }
 
   token(claims) {
@@ -210,6 +216,37 @@ class Project {
 
   async expectLogged(code, pattern) {
     await until(() => this.logged(code, pattern).length > 0, `${code} of ${this.name} that matches ${pattern} in the log\n${this.server.log.slice(-3000)}`);
+  }
+
+  // Closes its connection: the next question opens one.
+  async disconnect() {
+    assert.equal((await this.admin('POST', '/shutdown')).status, 204);
+    await this.hasNoSessions();
+    return this;
+  }
+
+  async hasNoSessions() {
+    await until(async () => Object.keys(await this.sessions()).length === 0, `the sessions in ${this.name} to end`);
+  }
+
+  // A private join is refused, and the log says why the database cannot be used.
+  async expectAway(why) {
+    assertError(await this.asked('realtime:away', {}), AWAY);
+    await this.expectLogged('UnableToConnectToTenantDatabase', why);
+    await this.expectLogged('UnableToConnectToProject');
+  }
+
+  async expectPublicChannels() {
+    const [ann, bob] = [await this.connect(), await this.connect()];
+    for (const client of [ann, bob]) await client.join('realtime:public');
+    ann.broadcast('realtime:public', 'hello');
+    assert.equal((await bob.next()).payload.event, 'hello');
+  }
+
+  // Private joins come through again, without a restart.
+  async recovers(claims = {}) {
+    const isBack = async () => (await this.asked('realtime:back', claims)).payload.status === 'ok';
+    await until(isBack, `${this.name} to recover\n${this.server.log.slice(-2000)}`, 30_000);
   }
 
   // The server's sessions in the database: {name: how many}.

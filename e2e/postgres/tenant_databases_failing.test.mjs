@@ -7,12 +7,11 @@ import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { LOGIN_PASSWORD, psql } from '../harness/doctor.mjs';
 import { assertError, connect } from '../harness/phoenix.mjs';
-import { LOGIN, NO_DATABASE, PRIVATE, lateJoin, maySee, maySend, startProjects } from '../harness/private.mjs';
+import { AWAY, LOGIN, PRIVATE, lateJoin, maySee, maySend, startProjects } from '../harness/private.mjs';
 import { startStandby } from '../harness/postgres.mjs';
 import { startRelay } from '../harness/relay.mjs';
 import { startServer, until } from '../harness/server.mjs';
 
-const AWAY = `UnableToConnectToProject: ${NO_DATABASE}`;
 const THROTTLED = 'DatabaseConnectionRateLimitReached: Too many database connections attempts per second';
 
 let projects;
@@ -30,41 +29,17 @@ const relayed = async (t, target = postgres) => {
 };
 const through = (relay) => ({ db_host: relay.host, db_port: String(relay.port) });
 
-// A project that worked and whose connection is closed, so the next question opens one.
-async function disconnected(options = {}) {
-  const project = await projects.make({ sql: maySee() + maySend(), ...options });
-  await project.admin('POST', '/shutdown');
-  await until(async () => Object.keys(await project.sessions()).length === 0, 'the sessions to end');
-  return project;
-}
-
-// Private joins come through again, without a restart.
-const recovers = (project) =>
-  until(async () => (await project.asked('realtime:back', {})).payload.status === 'ok', `${project.name} to recover\n${projects.server.log.slice(-2000)}`, 30_000);
-
-// Each of these fails before the breaker trips.
-async function isAway(project, why) {
-  const reply = await project.asked('realtime:away', {});
-  assertError(reply, AWAY);
-  await project.expectLogged('UnableToConnectToTenantDatabase', why);
-  await project.expectLogged('UnableToConnectToProject');
-}
-
-async function publicChannelsWork(project) {
-  const [ann, bob] = [await project.connect(), await project.connect()];
-  for (const client of [ann, bob]) await client.join('realtime:public');
-  ann.broadcast('realtime:public', 'hello');
-  assert.equal((await bob.next()).payload.event, 'hello');
-}
+// A project whose connection is closed, so the next question opens one.
+const disconnected = async (options) => (await projects.make({ sql: maySee() + maySend(), ...options })).disconnect();
 
 test('while nobody listens private joins are refused, public channels work, and it passes [E-017] [P-110]', async (t) => {
   const relay = await relayed(t);
   const project = await disconnected({ settings: through(relay) });
   await relay.vanish();
-  await isAway(project, /refused/i);
-  await publicChannelsWork(project);
+  await project.expectAway(/refused/i);
+  await project.expectPublicChannels();
   await relay.listen();
-  await recovers(project);
+  await project.recovers();
 });
 
 test('the third failure within five seconds stops further attempts for a moment [T-036]', async (t) => {
@@ -77,7 +52,7 @@ test('the third failure within five seconds stops further attempts for a moment 
   await project.expectLogged('DatabaseConnectionRateLimitReached', /Too many connection attempts against the tenant database/);
   await until(async () => (await project.asked('realtime:away', {})).payload.response.reason === AWAY, 'it to be tried again', 15_000);
   await relay.listen();
-  await recovers(project);
+  await project.recovers();
 });
 
 test('a database that takes connections and says nothing is given up in time, and costs nobody else anything', { timeout: 90_000 }, async (t) => {
@@ -87,7 +62,7 @@ test('a database that takes connections and says nothing is given up in time, an
   const client = await project.connect();
   const [first, second] = [lateJoin(client, 'realtime:one'), lateJoin(client, 'realtime:two')];
   await until(() => relay.connections > 0, 'an attempt');
-  await publicChannelsWork(project);
+  await project.expectPublicChannels();
   assert.equal((await other.asked('realtime:room', {})).payload.status, 'ok');
   for (const reply of await Promise.all([first, second])) {
     assertError(reply, /^(UnableToConnectToProject: Realtime was unable to connect|InitializingProjectConnection: )/);
@@ -95,7 +70,7 @@ test('a database that takes connections and says nothing is given up in time, an
   }
   await project.expectLogged('UnableToConnectToTenantDatabase');
   relay.speak();
-  await recovers(project);
+  await project.recovers();
 });
 
 test('a database that falls silent while it is asked is given up in time', { timeout: 90_000 }, async (t) => {
@@ -110,94 +85,50 @@ test('a database that falls silent while it is asked is given up in time', { tim
   await client.heartbeat();
   relay.breakOff();
   relay.speak();
-  await recovers(project);
+  await project.recovers();
 });
 
 test('another password is told without it, and the right one counts at once', async () => {
-  const project = await disconnected({ sql: maySee() });
+  const project = await disconnected();
   await project.change({ extensions: project.extensions({ db_password: 'not this one' }) });
-  await isAway(project, /password authentication failed/);
+  await project.expectAway(/password authentication failed/);
   assert.ok(!projects.server.log.includes('not this one'));
   assert.ok(!projects.server.log.includes(LOGIN_PASSWORD));
-  await publicChannelsWork(project);
+  await project.expectPublicChannels();
   await project.change({ extensions: project.extensions() });
   assert.equal((await project.asked('realtime:back', {})).payload.status, 'ok');
 });
 
 test('a name without an address, a port that is none and a database that is not there are told', async () => {
-  const project = await disconnected({ sql: maySee() });
+  const project = await disconnected();
   for (const [settings, why] of [[{ db_host: 'nowhere.invalid' }, /nowhere\.invalid/], [{ db_port: 'none' }, /none/], [{ db_name: 'missing' }, /"missing" does not exist/], [{ db_user: 'nobody' }, /nobody/]]) {
     await project.change({ extensions: project.extensions(settings) });
-    await isAway(project, why);
+    await project.expectAway(why);
   }
   await project.change({ extensions: project.extensions() });
   assert.equal((await project.asked('realtime:back', {})).payload.status, 'ok');
 });
 
 test('a database that is read-only is told as that, and works when it can be written', async () => {
-  const project = await disconnected({ sql: maySee() });
+  const project = await disconnected();
   await psql(postgres, 'postgres', `ALTER DATABASE ${project.name} SET default_transaction_read_only = on;`);
-  await isAway(project, /read-only/i);
+  await project.expectAway(/read-only/i);
   await psql(postgres, 'postgres', `ALTER DATABASE ${project.name} RESET default_transaction_read_only;`);
-  await recovers(project);
+  await project.recovers();
 });
 
 test('a standby is told as that, and works when it is promoted', { timeout: 90_000 }, async () => {
-  const project = await disconnected({ sql: maySee() });
+  const project = await disconnected();
   const standby = await startStandby(postgres);
   try {
     await project.change({ extensions: project.extensions({ db_host: standby.host }) });
-    await isAway(project, /standby|read-only/i);
+    await project.expectAway(/standby|read-only/i);
     await standby.sql('SELECT pg_promote()');
-    await recovers(project);
+    await project.recovers();
   } finally {
     await project.change({ extensions: project.extensions() });
     await standby.remove();
   }
-});
-
-test('a login that is not exempt from the policies is told so, rather than everybody denied', async () => {
-  await psql(postgres, 'postgres', `CREATE ROLE outsider LOGIN REPLICATION PASSWORD '${LOGIN_PASSWORD}'; GRANT anon, authenticated, service_role TO outsider;`);
-  const project = await disconnected({ sql: maySee() });
-  await project.change({ extensions: project.extensions({ db_user: 'outsider' }) });
-  assertError(await project.asked('realtime:room', {}), AWAY);
-  await until(() => projects.server.log.split('\n').some((line) => line.includes(`project=${project.name} `) && /supabase_realtime_admin|outsider/.test(line)), 'a line that says what is missing');
-  await psql(postgres, 'postgres', 'GRANT supabase_realtime_admin TO outsider;');
-  await recovers(project);
-});
-
-test('a login that may not make the schema is told so, and makes it once it may', async () => {
-  const project = await projects.make({ isEmpty: true, status: 401 });
-  assertError(await project.asked('realtime:room', {}), AWAY);
-  await project.expectLogged('MigrationsFailedToRun', /permission denied/);
-  assert.equal(await project.sql("SELECT to_regnamespace('realtime') IS NULL;"), 't');
-  await publicChannelsWork(project);
-  await psql(postgres, 'postgres', `GRANT CREATE ON DATABASE ${project.name} TO ${LOGIN};`);
-  await until(async () => (await project.asked('realtime:room', { role: 'service_role' })).payload.status === 'ok', 'the schema to be made', 30_000);
-});
-
-test('a schema that another server has half made is refused and left alone [E-025]', async () => {
-  const project = await projects.make({ isEmpty: true, status: 401 });
-  await project.sql(`CREATE SCHEMA realtime; CREATE TABLE realtime.schema_migrations (version bigint PRIMARY KEY, inserted_at timestamp(0));
-    INSERT INTO realtime.schema_migrations SELECT n FROM generate_series(1, 40) n;
-    GRANT USAGE ON SCHEMA realtime TO ${LOGIN}; GRANT SELECT ON realtime.schema_migrations TO ${LOGIN}; GRANT CREATE ON DATABASE ${project.name} TO ${LOGIN};`);
-  await until(async () => (await project.asked('realtime:room', {})).payload.response.reason === AWAY, 'it to be tried', 15_000);
-  await project.expectLogged('MigrationsFailedToRun', /bring this database to 81 with the previous server first/);
-  assert.equal(await project.sql("SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = 'realtime'::regnamespace AND relkind IN ('r', 'p');"), 'schema_migrations');
-});
-
-test('missing roles are told', async () => {
-  const project = await projects.make({ isEmpty: true, status: 401 });
-  // Roles are of the whole server, so a schema stands in that names one which is not there.
-  await project.sql(`GRANT CREATE ON DATABASE ${project.name} TO ${LOGIN};`);
-  await psql(postgres, 'postgres', 'ALTER ROLE anon RENAME TO anon_elsewhere;');
-  try {
-    await until(async () => (await project.asked('realtime:room', { role: 'service_role' })).payload.response.reason === AWAY, 'it to be tried', 15_000);
-    await project.expectLogged('MigrationsFailedToRun', /these roles do not exist: anon/);
-  } finally {
-    await psql(postgres, 'postgres', 'ALTER ROLE anon_elsewhere RENAME TO anon;');
-  }
-  await until(async () => (await project.asked('realtime:room', { role: 'service_role' })).payload.status === 'ok', 'the schema to be made', 30_000);
 });
 
 // Logins that never answer the server hold a place each, as any session does.
@@ -218,31 +149,16 @@ async function takeAllPlaces() {
 }
 
 test('a server without a free place is told as that, and works when there is one', async () => {
-  const project = await disconnected({ sql: maySee() });
+  const project = await disconnected();
   const giveBack = await takeAllPlaces();
   try {
     assertError(await project.asked('realtime:full', {}), /^(DatabaseLackOfConnections: Database can't accept more connections, Realtime won't connect|UnableToConnectToProject: .*)$/);
-    await publicChannelsWork(project);
+    await project.expectPublicChannels();
   } finally {
     giveBack();
   }
   await project.expectLogged('UnableToConnectToTenantDatabase');
-  await recovers(project);
-});
-
-test('a server with too few free places is not connected to, and both numbers are in the log [E-018] [T-035] [D-039]', async () => {
-  const small = await startProjects({ postgres: { max_connections: 13, max_wal_senders: 2 } });
-  try {
-    const project = await small.make({ sql: maySee(), status: 401 });
-    const tried = await project.asked('realtime:room', {});
-    assertError(tried, "DatabaseLackOfConnections: Database can't accept more connections, Realtime won't connect");
-    await project.expectLogged('DatabaseLackOfConnections', /Only \d+ available connections\. At least 14 connections are required\./);
-    const answer = await project.sendOne('room', 'e');
-    assert.deepEqual([answer.status, answer.json.message], [422, 'Tenant database has too many connections']);
-    assert.deepEqual(await project.sessions(), {});
-  } finally {
-    await small.stop();
-  }
+  await project.recovers();
 });
 
 test('members outlive a restart of the database, and new ones come in when it is back [P-110]', async () => {
@@ -252,12 +168,12 @@ test('members outlive a restart of the database, and new ones come in when it is
   await postgres.stop();
   try {
     assert.match((await project.asked('realtime:room', {})).payload.response.reason, /^UnableToConnectToProject: |^DatabaseConnectionRateLimitReached: /);
-    await publicChannelsWork(project);
+    await project.expectPublicChannels();
     await member.heartbeat();
   } finally {
     await postgres.start();
   }
-  await recovers(project);
+  await project.recovers();
   const backend = await project.backend('realtime:room', { ack: true });
   backend.broadcast('realtime:room', 'still there');
   assert.equal((await member.next((frame) => frame.event === 'broadcast')).payload.event, 'still there');
