@@ -140,7 +140,6 @@ suite('the health of a tenant', () => {
     assert.ok('region' in health && health.node.length > 0);
     await project.member('realtime:room');
     assert.deepEqual(await state(project), { healthy: true, db_connected: true, connected_cluster: 1 });
-    
   });
 
   test('is bad while it has clients and no connection [H-076]', async (t) => {
