@@ -126,6 +126,15 @@ test('a trigger that fails is a denial, one that swallows the row hides it and l
   await member.expectQuietAndJoined(swallowed);
 });
 
+test('a policy that looks at the table itself sees the rows of its own question and not those of others who ask at the same time', async () => {
+  const project = await projects.make({ sql: maySee() + maySend("(SELECT count(*) FROM realtime.messages m WHERE m.topic <> realtime.topic()) = 0") });
+  const members = await Promise.all(Array.from({ length: 30 }, (_, n) => project.member(`realtime:room ${n}`, { claims: { n }, ack: true })));
+  const late = await project.connect();
+  const joins = Array.from({ length: 30 }, (_, n) => late.tryJoin(`realtime:late ${n}`, privately()));
+  await Promise.all(members.map((member, n) => member.next(isReplyTo(member.broadcast(`realtime:room ${n}`, 'e')), `the ack of ${n}`)));
+  for (const reply of await Promise.all(joins)) assert.equal(reply.payload.status, 'ok');
+});
+
 // --- The same as plain SQL, for policies of any make.
 
 const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
