@@ -23,7 +23,7 @@ constexpr ReplicaId kPeers[] = {{2, 1}, {3, 1}};
 struct Node {
   Node() {
     for (const ReplicaId peer : kPeers) presence.peer_up(peer, 1);
-    presence.join("room", "own", std::make_shared<const std::string>("{}"));
+    presence.join("room", "own", PresencePayload("{}"));
   }
 
   void hear(std::string_view bytes) {

@@ -2,7 +2,6 @@
 // refs and no others.
 
 #include <cstdint>
-#include <memory>
 #include <string>
 
 #include "base/check.h"
@@ -23,8 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   RT_CHECK(phoenix::presence_payload(json::Value(kept)) == kept);
 
   const std::string key = is_valid_utf8(text) ? text : "key";
-  PresenceMeta meta{
-      .key = key, .ref = {1, 2}, .ref_prev = {1, 1}, .payload = std::make_shared<const std::string>(kept)};
+  PresenceMeta meta{.key = key, .ref = {1, 2}, .ref_prev = {1, 1}, .payload = PresencePayload(kept)};
   const std::string diff = phoenix::presence_diff({.joins = {meta, meta}, .leaves = {meta}});
   const auto told = json::walk_document(diff);
   RT_CHECK(told.has_value());

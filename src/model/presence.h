@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/shared_text.h"
 #include "model/topic.h"
 
 namespace rt {
@@ -18,8 +18,8 @@ std::string presence_topic(const TopicKey& topic);
 // Views into `name`. nullopt: presence_topic() makes no such text.
 std::optional<TopicKey> parse_presence_topic(std::string_view name);
 
-// A meta as the client spelled it: immutable, shared by all who pass it on. Never null.
-using PresencePayload = std::shared_ptr<const std::string>;
+// A meta as the client spelled it. There always is one.
+using PresencePayload = SharedText;
 
 // The identity of a meta, the same on every node. It is made of the dot under which the meta was born, so it is unique
 // without anybody keeping it.

@@ -34,7 +34,7 @@ std::uint64_t SimulatedCluster::join(std::size_t node, const std::string& topic,
   topics_.insert(topic);
   std::string payload = std::to_string(++payloads_ever_);
   payload.resize(std::max(payload.size(), payload_bytes), '.');
-  const auto tracked = nodes_[node]->presence.join(topic, key, std::make_shared<const std::string>(payload));
+  const auto tracked = nodes_[node]->presence.join(topic, key, PresencePayload(payload));
   for (const auto& meta : tracked.diff.at(topic).joins) replica_of_hash_[meta.ref.replica] = nodes_[node]->id;
   clients_[++clients_ever_] = {node, tracked.clock, topic, key, std::move(payload)};
   tell(node, tracked.diff, Source::kOwn);
@@ -45,8 +45,8 @@ void SimulatedCluster::update(std::uint64_t name) {
   const auto client = clients_.find(name);
   if (client == clients_.end() || !is_awake(client->second.node)) return;
   client->second.payload = std::to_string(++payloads_ever_);
-  const auto tracked = nodes_[client->second.node]->presence.update(
-      client->second.clock, std::make_shared<const std::string>(client->second.payload));
+  const auto tracked =
+      nodes_[client->second.node]->presence.update(client->second.clock, PresencePayload(client->second.payload));
   client->second.clock = tracked.clock;
   tell(client->second.node, tracked.diff, Source::kOwn);
 }
@@ -173,7 +173,7 @@ void SimulatedCluster::tell(std::size_t number, const PresenceDiff& diff, Source
 }
 
 void SimulatedCluster::check_join(Node& node, const std::string& topic, const PresenceMeta& meta) {
-  if (!node.told[topic].emplace(meta.ref.text(), std::pair(meta.key, *meta.payload)).second)
+  if (!node.told[topic].emplace(meta.ref.text(), std::pair(meta.key, std::string(meta.payload.view()))).second)
     violate(meta.key + " joins, and was there");
   const auto left = node.left.find(meta.ref.replica);
   if (left != node.left.end() && left->second.contains(meta.ref.clock)) violate(meta.key + " is back from the dead");
@@ -182,7 +182,7 @@ void SimulatedCluster::check_join(Node& node, const std::string& topic, const Pr
 void SimulatedCluster::check_leave(Node& node, const std::string& topic, const PresenceMeta& meta, Source source) {
   const auto& told = node.told[topic];
   const auto found = told.find(meta.ref.text());
-  if (found == told.end() || found->second != std::pair(meta.key, *meta.payload))
+  if (found == told.end() || found->second != std::pair(meta.key, std::string(meta.payload.view())))
     violate(meta.key + " leaves, and was not there");
   node.told[topic].erase(meta.ref.text());
   if (source != Source::kMembership) node.left[meta.ref.replica].insert(meta.ref.clock);
@@ -197,7 +197,7 @@ void SimulatedCluster::forget_what_it_forgot(Node& node) {
 SimulatedCluster::Members SimulatedCluster::members(std::size_t node, const std::string& topic) const {
   Members members;
   for (const auto& meta : nodes_[node]->presence.state().list(topic))
-    members.emplace_back(meta.key, *meta.payload, meta.ref.text());
+    members.emplace_back(meta.key, meta.payload.view(), meta.ref.text());
   std::ranges::sort(members);
   return members;
 }

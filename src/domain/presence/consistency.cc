@@ -23,9 +23,7 @@ bool ascends(const List& list, std::uint64_t after, std::uint64_t through, Clock
 std::uint64_t itself(std::uint64_t clock) { return clock; }
 
 bool are_consistent(const std::vector<PresenceBirth>& births, std::uint64_t after, std::uint64_t through) {
-  const auto is_sane = [](const PresenceBirth& birth) {
-    return birth.payload != nullptr && birth.replaces < birth.clock;
-  };
+  const auto is_sane = [](const PresenceBirth& birth) { return birth.payload && birth.replaces < birth.clock; };
   return std::ranges::all_of(births, is_sane) &&
          ascends(births, after, through, [](const PresenceBirth& birth) { return birth.clock; });
 }

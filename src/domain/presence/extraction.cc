@@ -14,7 +14,7 @@ constexpr std::size_t kBirthBytes = 64;  // its numbers, tags and lengths
 }  // namespace
 
 std::size_t PresenceState::wire_bytes_of(const Entry& entry) {
-  return kBirthBytes + entry.key->topic->name->size() + entry.key->name->size() + entry.payload->size();
+  return kBirthBytes + entry.key->topic->name->size() + entry.key->name->size() + entry.payload.size();
 }
 
 // Births and ends are two lists in the order of clocks. We take from both until the room is used up, and what is

@@ -84,7 +84,7 @@ void Home::hear(Topic& topic, Said said) {
     return go_on(topic);
   }
   topic.held_bytes += sizeof(Said);
-  if (const auto* track = std::get_if<Track>(&said)) topic.held_bytes += track->key.size() + track->payload->size();
+  if (const auto* track = std::get_if<Track>(&said)) topic.held_bytes += track->key.size() + track->payload.size();
   topic.held.push_back(std::move(said));
   if (topic.held_bytes < kHeldBytesMax) return;
   while (!write_slice(topic)) {
@@ -101,7 +101,7 @@ void Home::act(Topic& topic, Track& said) {
   Replication& shard = this->shard(topic);
   const auto known = entries_.find(said.member.channel);
   const std::size_t less = known == entries_.end() ? 0 : shard.state().bytes_of(known->second);
-  const std::size_t more = PresenceState::bytes_of(said.key, *said.payload);
+  const std::size_t more = PresenceState::bytes_of(said.key, said.payload.size());
   if (shard.state().bytes(topic.name) - less + more > config_.topic_bytes_max)
     return messengers_.refuse(topic.key, said.member);
   Replication::Tracked tracked = known == entries_.end() ? shard.join(topic.name, said.key, std::move(said.payload))

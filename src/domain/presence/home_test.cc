@@ -48,7 +48,7 @@ struct TestHome : Messengers {
   void call() override { ++calls; }
 
   void track(std::uint64_t channel, const std::string& key, const std::string& payload) {
-    home.track(kLobby, {.channel = channel}, key, std::make_shared<const std::string>(payload));
+    home.track(kLobby, {.channel = channel}, key, PresencePayload(payload));
   }
   void ask(std::uint64_t channel, std::uint32_t worker = 0) {
     home.ask_state(kLobby, {.channel = channel, .worker = worker});

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <memory>
 #include <random>
 #include <string>
 #include <variant>
@@ -33,7 +32,7 @@ struct Histories {
     std::vector<std::uint64_t> live;
     std::uint64_t flushed = 0;
     std::vector<PresenceState::End> ends;
-    const auto payload = [&] { return std::make_shared<const std::string>(std::to_string(random() % 1'000)); };
+    const auto payload = [&] { return PresencePayload(std::to_string(random() % 1'000)); };
     const int steps = 3 + static_cast<int>(random() % 20);
     for (int step = 0; step < steps; ++step) {
       const std::size_t chosen = live.empty() ? 0 : random() % live.size();
@@ -57,7 +56,8 @@ struct Histories {
         }
       if (random() % 5 == 0 || step + 1 == steps) add_chunks(state, id, random);
     }
-    for (const PresenceMeta& meta : state.list("room")) truth[id].first.push_back(meta.ref.text() + *meta.payload);
+    for (const PresenceMeta& meta : state.list("room"))
+      truth[id].first.push_back(meta.ref.text().append(meta.payload.view()));
     std::ranges::sort(truth[id].first);
     truth[id].second = state.clock();
   }
@@ -88,7 +88,8 @@ struct Observer {
     for (const ReplicaId id : kReplicas) state.replica_down(id);
     for (const ReplicaId id : kReplicas) {
       state.replica_up(id);
-      for (const PresenceMeta& meta : state.list("room")) picture[id].first.push_back(meta.ref.text() + *meta.payload);
+      for (const PresenceMeta& meta : state.list("room"))
+        picture[id].first.push_back(meta.ref.text().append(meta.payload.view()));
       std::ranges::sort(picture[id].first);
       picture[id].second = state.dots(id)->prefix();
       state.replica_down(id);

@@ -26,7 +26,7 @@ void News::add(const PresenceTopicDiff& diff, std::string_view topic, const Pres
 
 void News::put(Metas& metas, const PresenceMeta& meta) {
   metas[meta.key].push_back(meta);
-  bytes_ += PresenceState::bytes_of(meta.key, *meta.payload);
+  bytes_ += PresenceState::bytes_of(meta.key, meta.payload.size());
 }
 
 bool News::take_back(Metas& metas, const PresenceMeta& meta) {
@@ -35,7 +35,7 @@ bool News::take_back(Metas& metas, const PresenceMeta& meta) {
   auto& of_key = found->second;
   const auto same = std::ranges::find(of_key, meta.ref, &PresenceMeta::ref);
   if (same == of_key.end()) return false;
-  bytes_ -= PresenceState::bytes_of(meta.key, *meta.payload);
+  bytes_ -= PresenceState::bytes_of(meta.key, meta.payload.size());
   of_key.erase(same);
   if (of_key.empty()) metas.erase(found);
   return true;

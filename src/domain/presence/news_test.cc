@@ -12,7 +12,7 @@ namespace {
 
 const std::string kTopic = "t";
 
-PresencePayload meta(const std::string& text) { return std::make_shared<const std::string>(text); }
+PresencePayload meta(const std::string& text) { return PresencePayload(text); }
 
 // One topic, and what a member was told of it.
 struct TestTopic {
@@ -37,8 +37,8 @@ struct TestTopic {
     Texts lines;
     for (const PresenceTopicDiff& diff : news.take()) {
       std::string line;
-      for (const PresenceMeta& meta : diff.joins) line += "+" + meta.key + *meta.payload;
-      for (const PresenceMeta& meta : diff.leaves) line += "-" + meta.key + *meta.payload;
+      for (const PresenceMeta& meta : diff.joins) line.append("+" + meta.key).append(meta.payload.view());
+      for (const PresenceMeta& meta : diff.leaves) line.append("-" + meta.key).append(meta.payload.view());
       lines.push_back(line);
     }
     return lines;

@@ -182,15 +182,15 @@ std::size_t PresenceState::bytes(std::string_view topic) const {
 }
 
 // With the two refs and the punctuation.
-std::size_t PresenceState::bytes_of(std::string_view key, const std::string& payload) {
+std::size_t PresenceState::bytes_of(std::string_view key, std::size_t payload_size) {
   constexpr std::size_t kAroundMeta = 90;
-  return kAroundMeta + json::quoted_size(key) + payload.size();
+  return kAroundMeta + json::quoted_size(key) + payload_size;
 }
 
 std::size_t PresenceState::bytes_of(std::uint64_t clock) const {
   const auto entry = self_->entries.find(clock);
   RT_CHECK(entry != self_->entries.end());
-  return bytes_of(*entry->second.key->name, *entry->second.payload);
+  return bytes_of(*entry->second.key->name, entry->second.payload.size());
 }
 
 std::uint64_t PresenceState::version(std::string_view topic) const {
@@ -237,7 +237,7 @@ void PresenceState::insert(Replica& replica, PresenceBirth birth, PresenceDiff& 
   Entry& entry = place->second;
   if (key.first != nullptr) key.first->previous = &entry;
   key.first = &entry;
-  key.topic->bytes += bytes_of(*key.name, *entry.payload);
+  key.topic->bytes += bytes_of(*key.name, entry.payload.size());
   note(entry, &PresenceTopicDiff::joins, diff);
 }
 
@@ -250,7 +250,7 @@ PresenceState::Entries::iterator PresenceState::erase(Replica& replica, Entries:
 // Takes it out of its key's list; the key goes with its last entry, the topic with its last key.
 void PresenceState::detach(const Entry& entry) {
   Key& key = *entry.key;
-  key.topic->bytes -= bytes_of(*key.name, *entry.payload);
+  key.topic->bytes -= bytes_of(*key.name, entry.payload.size());
   if (entry.next != nullptr) entry.next->previous = entry.previous;
   (entry.previous == nullptr ? key.first : entry.previous->next) = entry.next;
   if (key.first != nullptr) return;

@@ -126,7 +126,7 @@ class PresenceState {
   bool contains(std::string_view topic, std::string_view key) const;
   // About what list() takes when it is written down, the hidden ones included.
   std::size_t bytes(std::string_view topic) const;
-  static std::size_t bytes_of(std::string_view key, const std::string& payload);
+  static std::size_t bytes_of(std::string_view key, std::size_t payload_size);
   // Of our own entry, which must be there.
   std::size_t bytes_of(std::uint64_t clock) const;
   // Changes whenever list() does. 0: nobody has been there since the topic was last empty.

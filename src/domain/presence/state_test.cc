@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <memory>
 #include <string>
 
 #include "domain/presence/consistency.h"
@@ -15,11 +14,11 @@ constexpr std::size_t kAnySize = 1'000'000;
 constexpr ReplicaId kA{1, 1};
 constexpr ReplicaId kB{2, 1};
 
-PresencePayload payload(const std::string& text) { return std::make_shared<const std::string>(text); }
+PresencePayload payload(const std::string& text) { return PresencePayload(text); }
 
 std::string text_of(const std::vector<PresenceMeta>& metas) {
   std::vector<std::string> words;
-  for (const PresenceMeta& meta : metas) words.push_back(meta.key + "=" + *meta.payload);
+  for (const PresenceMeta& meta : metas) words.push_back((meta.key + "=").append(meta.payload.view()));
   std::ranges::sort(words);
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;

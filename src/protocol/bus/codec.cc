@@ -1,6 +1,5 @@
 #include "protocol/bus/codec.h"
 
-#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -40,7 +39,7 @@ void write_births(FieldWriter& fields, std::uint32_t number, const std::vector<P
     inner.varint(2, birth.replaces);
     if (before == nullptr || before->topic != birth.topic) inner.bytes(3, birth.topic);
     if (before == nullptr || before->key != birth.key) inner.bytes(4, birth.key);
-    inner.bytes(5, *birth.payload);
+    inner.bytes(5, birth.payload.view());
     fields.bytes(number, out);
     before = &birth;
   }
@@ -192,13 +191,13 @@ bool take_birth(const Field& field, std::vector<PresenceBirth>& births) {
       case 4:
         return take_text(inner, birth.key);
       case 5:
-        birth.payload = std::make_shared<const std::string>(inner.bytes);
+        birth.payload = PresencePayload(inner.bytes);
         return inner.type == WireType::kBytes;
       default:
         return true;
     }
   });
-  if (!is_read || birth.clock == 0 || birth.payload == nullptr) return false;
+  if (!is_read || birth.clock == 0 || !birth.payload) return false;
   births.push_back(std::move(birth));
   return true;
 }

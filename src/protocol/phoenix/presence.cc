@@ -18,8 +18,8 @@ std::string object_of(const std::vector<PresenceMeta>& metas) {
 }
 
 void append_meta(std::string& out, const PresenceMeta& meta) {
-  const std::string& payload = *meta.payload;
-  out.append(payload, 0, payload.size() - 1);
+  const std::string_view payload = meta.payload.view();
+  out += payload.substr(0, payload.size() - 1);
   out += payload == "{}" ? "\"phx_ref\":\"" : ",\"phx_ref\":\"";
   out += meta.ref.text();
   if (meta.ref_prev) {

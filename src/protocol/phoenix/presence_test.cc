@@ -10,7 +10,7 @@ namespace {
 PresenceMeta meta(std::string key, std::uint64_t clock, const std::string& payload, std::uint64_t replaces = 0) {
   PresenceMeta meta{.key = std::move(key), .ref = {1, clock}, .ref_prev = {}, .payload = {}};
   if (replaces != 0) meta.ref_prev = {1, replaces};
-  meta.payload = std::make_shared<const std::string>(payload);
+  meta.payload = PresencePayload(payload);
   return meta;
 }
 

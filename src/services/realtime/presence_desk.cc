@@ -72,11 +72,11 @@ void PresenceDesk::ask_state(const TopicKey& topic, std::uint64_t channel, Socke
 }
 
 void PresenceDesk::track(const TopicKey& topic, std::uint64_t channel, SocketId socket, const std::string& key,
-                         std::string payload) {
+                         std::string_view payload) {
   const std::size_t bytes = key.size() + payload.size();
   say(topic, bytes,
-      [member = member(channel, socket), key, payload = std::make_shared<const std::string>(std::move(payload))](
-          presence::Home& home, const std::string& name) mutable {
+      [member = member(channel, socket), key, payload = PresencePayload(payload)](presence::Home& home,
+                                                                                  const std::string& name) mutable {
         home.track(name, member, std::move(key), std::move(payload));
       });
 }

@@ -30,7 +30,7 @@ class PresenceDesk final : public presence::Messengers {
   std::string key_of(std::uint64_t channel) const;
   void ask_state(const TopicKey& topic, std::uint64_t channel, SocketId socket);
   void track(const TopicKey& topic, std::uint64_t channel, SocketId socket, const std::string& key,
-             std::string payload);
+             std::string_view payload);
   void untrack(const TopicKey& topic, std::uint64_t channel);
   void leave(const TopicKey& topic, std::uint64_t channel);
   // The worker has stopped: what its channels say from now on reaches nobody.
