@@ -14,7 +14,7 @@ constexpr std::size_t kBirthBytes = 64;  // its numbers, tags and lengths
 }  // namespace
 
 std::size_t PresenceState::wire_bytes_of(const Entry& entry) {
-  return kBirthBytes + entry.key->topic->name->size() + entry.key->name->size() + entry.payload.size();
+  return kBirthBytes + entry.topic->name->size() + entry.member->first.size() + entry.payload.size();
 }
 
 // Births and ends are two lists in the order of clocks. We take from both until the room is used up, and what is
@@ -39,7 +39,7 @@ PresenceDelta PresenceState::delta(std::uint64_t from, std::span<const End> ends
       if (ends.front().entry <= from) delta.gone.push_back(ends.front().entry);
       ends = ends.subspan(1);
     } else {
-      delta.births.push_back(birth_of(entry->second));
+      delta.births.push_back(birth_of(*entry));
       ++entry;
     }
   }
@@ -73,7 +73,7 @@ std::optional<PresenceChunk> PresenceState::chunk(const PresencePull& pull, std:
     if (is_known)
       chunk.kept.push_back(entry->first);
     else
-      chunk.births.push_back(birth_of(entry->second));
+      chunk.births.push_back(birth_of(*entry));
   }
   return chunk;
 }

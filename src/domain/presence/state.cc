@@ -1,6 +1,8 @@
 #include "domain/presence/state.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -35,7 +37,7 @@ PresenceState::Tracked PresenceState::join(std::string_view topic, std::string_v
 PresenceState::Tracked PresenceState::update(std::uint64_t clock, PresencePayload payload) {
   const auto old = self_->entries.find(clock);
   RT_CHECK(old != self_->entries.end());
-  PresenceBirth birth = birth_of(old->second);
+  PresenceBirth birth = birth_of(*old);
   const std::uint64_t end = this->clock() + 1;
   birth.clock = end + 1;
   birth.replaces = clock;
@@ -61,7 +63,7 @@ PresenceDiff PresenceState::replica_up(ReplicaId id) {
       replicas_.try_emplace(id, Replica{.hash = hash_of(id), .is_up = false, .dots = {}, .entries = {}}).first->second;
   PresenceDiff diff;
   if (std::exchange(replica.is_up, true)) return diff;
-  for (const auto& [clock, entry] : replica.entries) note(entry, &PresenceTopicDiff::joins, diff);
+  for (const Item& item : replica.entries) note(item, &PresenceTopicDiff::joins, diff);
   return diff;
 }
 
@@ -69,7 +71,7 @@ PresenceDiff PresenceState::replica_down(ReplicaId id) {
   PresenceDiff diff;
   Replica* const replica = find(id);
   if (replica == nullptr || replica == self_ || !replica->is_up) return diff;
-  for (const auto& [clock, entry] : replica->entries) note(entry, &PresenceTopicDiff::leaves, diff);
+  for (const Item& item : replica->entries) note(item, &PresenceTopicDiff::leaves, diff);
   replica->is_up = false;
   return diff;
 }
@@ -137,31 +139,23 @@ void PresenceState::retain(Replica& replica, std::uint64_t after, std::uint64_t 
 }
 
 std::vector<PresenceMeta> PresenceState::list(std::string_view topic) const {
-  std::vector<PresenceMeta> metas;
-  const auto found = topics_.find(topic);
-  if (found == topics_.end()) return metas;
-  for (const auto& [name, key] : found->second.keys)
-    for (const Entry* entry = key.first; entry != nullptr; entry = entry->next)
-      if (entry->replica->is_up) metas.push_back(meta_of(*entry));
-  return metas;
+  Place place;
+  return list(topic, place, SIZE_MAX);
 }
 
 std::vector<PresenceMeta> PresenceState::list(std::string_view topic, Place& place, std::size_t count) const {
   std::vector<PresenceMeta> metas;
   const auto found = topics_.find(topic);
   if (found == topics_.end()) return metas;
-  const auto& keys = found->second.keys;
-  std::size_t skip = place.entries;
-  for (auto key = place.entries == 0 ? keys.begin() : keys.lower_bound(place.key); key != keys.end(); ++key) {
-    if (place.entries > 0 && key->first != place.key) skip = 0;
-    std::size_t passed = 0;
-    for (const Entry* entry = key->second.first; entry != nullptr; entry = entry->next) {
-      if (++passed <= skip) continue;
-      if (metas.size() == count) return metas;
-      if (entry->replica->is_up) metas.push_back(meta_of(*entry));
-      place.entries = passed;
-      if (place.key != key->first) place.key = key->first;
-    }
+  const auto& [name, version, bytes, members] = found->second;
+  if (place.last_ == nullptr) place.version_ = version;
+  RT_CHECK(place.version_ == version);  // else the last one may be gone
+  auto next = place.last_ == nullptr ? members.begin() : std::next(Members::const_iterator(place.last_->second.member));
+  for (; next != members.end() && metas.size() < count; ++next) {
+    const Item& item = *next->second;
+    if (!item.second.replica->is_up) continue;
+    metas.push_back(meta_of(item));
+    place.last_ = &item;
   }
   return metas;
 }
@@ -169,11 +163,10 @@ std::vector<PresenceMeta> PresenceState::list(std::string_view topic, Place& pla
 bool PresenceState::contains(std::string_view topic, std::string_view key) const {
   const auto in = topics_.find(topic);
   if (in == topics_.end()) return false;
-  const auto found = in->second.keys.find(key);
-  if (found == in->second.keys.end()) return false;
-  const Entry* entry = found->second.first;
-  while (entry != nullptr && !entry->replica->is_up) entry = entry->next;
-  return entry != nullptr;
+  const Members& members = in->second.members;
+  auto member = members.lower_bound(key);
+  while (member != members.end() && member->first == key && !member->second->second.replica->is_up) ++member;
+  return member != members.end() && member->first == key;
 }
 
 std::size_t PresenceState::bytes(std::string_view topic) const {
@@ -190,7 +183,7 @@ std::size_t PresenceState::bytes_of(std::string_view key, std::size_t payload_si
 std::size_t PresenceState::bytes_of(std::uint64_t clock) const {
   const auto entry = self_->entries.find(clock);
   RT_CHECK(entry != self_->entries.end());
-  return bytes_of(*entry->second.key->name, entry->second.payload.size());
+  return bytes_of(entry->second.member->first, entry->second.payload.size());
 }
 
 std::uint64_t PresenceState::version(std::string_view topic) const {
@@ -209,72 +202,58 @@ PresenceState::Replica* PresenceState::find(ReplicaId id) {
   return replica == replicas_.end() ? nullptr : &replica->second;
 }
 
-PresenceState::Key& PresenceState::key_of(std::string_view topic_name, std::string_view key_name) {
-  auto topic = topics_.find(topic_name);
-  if (topic == topics_.end()) {
-    topic = topics_.emplace(topic_name, Topic{}).first;
-    topic->second.name = &topic->first;
-  }
-  auto& keys = topic->second.keys;
-  auto key = keys.find(key_name);
-  if (key == keys.end()) {
-    key = keys.emplace(key_name, Key{}).first;
-    key->second = {.topic = &topic->second, .name = &key->first, .first = nullptr};
-  }
-  return key->second;
+PresenceState::Topic& PresenceState::topic_of(const std::string& name) {
+  const auto [topic, is_new] = topics_.try_emplace(name);
+  if (is_new) topic->second.name = &topic->first;
+  return topic->second;
 }
 
 void PresenceState::insert(Replica& replica, PresenceBirth birth, PresenceDiff& diff) {
-  Key& key = key_of(birth.topic, birth.key);
-  const auto [place, is_new] = replica.entries.try_emplace(birth.clock, Entry{.replica = &replica,
-                                                                              .key = &key,
-                                                                              .previous = nullptr,
-                                                                              .next = key.first,
-                                                                              .clock = birth.clock,
-                                                                              .replaces = birth.replaces,
-                                                                              .payload = std::move(birth.payload)});
+  Topic& topic = topic_of(birth.topic);
+  const auto [item, is_new] = replica.entries.try_emplace(birth.clock, Entry{.replica = &replica,
+                                                                             .topic = &topic,
+                                                                             .member = {},
+                                                                             .replaces = birth.replaces,
+                                                                             .payload = std::move(birth.payload)});
   RT_CHECK(is_new);  // an entry without its dot: nobody may insert one
-  Entry& entry = place->second;
-  if (key.first != nullptr) key.first->previous = &entry;
-  key.first = &entry;
-  key.topic->bytes += bytes_of(*key.name, entry.payload.size());
-  note(entry, &PresenceTopicDiff::joins, diff);
+  Entry& entry = item->second;
+  entry.member = topic.members.emplace(std::move(birth.key), &*item);
+  topic.bytes += bytes_of(entry.member->first, entry.payload.size());
+  note(*item, &PresenceTopicDiff::joins, diff);
 }
 
 PresenceState::Entries::iterator PresenceState::erase(Replica& replica, Entries::iterator entry, PresenceDiff& diff) {
-  note(entry->second, &PresenceTopicDiff::leaves, diff);
+  note(*entry, &PresenceTopicDiff::leaves, diff);
   detach(entry->second);
   return replica.entries.erase(entry);
 }
 
-// Takes it out of its key's list; the key goes with its last entry, the topic with its last key.
+// Takes it out of its topic, which goes with its last entry.
 void PresenceState::detach(const Entry& entry) {
-  Key& key = *entry.key;
-  key.topic->bytes -= bytes_of(*key.name, entry.payload.size());
-  if (entry.next != nullptr) entry.next->previous = entry.previous;
-  (entry.previous == nullptr ? key.first : entry.previous->next) = entry.next;
-  if (key.first != nullptr) return;
-  Topic& topic = *key.topic;
-  topic.keys.erase(topic.keys.find(*key.name));
-  if (topic.keys.empty()) topics_.erase(topics_.find(*topic.name));
+  Topic& topic = *entry.topic;
+  topic.bytes -= bytes_of(entry.member->first, entry.payload.size());
+  topic.members.erase(entry.member);
+  if (topic.members.empty()) topics_.erase(topics_.find(*topic.name));
 }
 
-void PresenceState::note(const Entry& entry, std::vector<PresenceMeta> PresenceTopicDiff::* change,
-                         PresenceDiff& diff) {
+void PresenceState::note(const Item& item, std::vector<PresenceMeta> PresenceTopicDiff::* change, PresenceDiff& diff) {
+  const Entry& entry = item.second;
   if (!entry.replica->is_up) return;
-  entry.key->topic->version = ++changes_;
-  (diff[*entry.key->topic->name].*change).push_back(meta_of(entry));
+  entry.topic->version = ++changes_;
+  (diff[*entry.topic->name].*change).push_back(meta_of(item));
 }
 
-PresenceMeta PresenceState::meta_of(const Entry& entry) {
+PresenceMeta PresenceState::meta_of(const Item& item) {
+  const auto& [clock, entry] = item;
   const std::uint64_t hash = entry.replica->hash;
-  PresenceMeta meta{.key = *entry.key->name, .ref = {hash, entry.clock}, .ref_prev = {}, .payload = entry.payload};
+  PresenceMeta meta{.key = entry.member->first, .ref = {hash, clock}, .ref_prev = {}, .payload = entry.payload};
   if (entry.replaces != 0) meta.ref_prev = {hash, entry.replaces};
   return meta;
 }
 
-PresenceBirth PresenceState::birth_of(const Entry& entry) {
-  return {entry.clock, entry.replaces, *entry.key->topic->name, *entry.key->name, entry.payload};
+PresenceBirth PresenceState::birth_of(const Item& item) {
+  const auto& [clock, entry] = item;
+  return {clock, entry.replaces, *entry.topic->name, entry.member->first, entry.payload};
 }
 
 }  // namespace rt::presence

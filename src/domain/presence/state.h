@@ -44,8 +44,8 @@
 // that were announced (replica_up) and not forgotten are listened to, or two nodes that forget at different times would
 // teach each other ghosts for ever.
 //
-// Memory. Besides the payload an entry costs a node in its replica's map and a place in its key's list, and a key a
-// node in its topic's map: below 300 bytes for keys of 36 characters (`./dev simulate` measures it, the bound is 400).
+// Memory. Besides the text of its payload an entry costs a node in its replica's map and one, with the key, in its
+// topic's: about 250 bytes for keys of 36 characters (`./dev simulate` measures it, the bound is 400).
 #pragma once
 
 #include <cstddef>
@@ -55,6 +55,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "domain/presence/dots.h"
@@ -66,6 +67,20 @@ namespace rt::presence {
 
 // Topics are texts that mean nothing here (`presence_topic` makes them). Each change returns what members must be told.
 class PresenceState {
+  struct Replica;
+  struct Topic;
+  struct Entry;
+  using Item = std::pair<const std::uint64_t, Entry>;              // with the clock of its birth
+  using Members = std::multimap<std::string, Item*, std::less<>>;  // by key
+  struct Entry {
+    Replica* replica;
+    Topic* topic;
+    Members::iterator member;
+    std::uint64_t replaces;
+    PresencePayload payload;
+  };
+  using Entries = std::map<std::uint64_t, Entry>;
+
  public:
   explicit PresenceState(ReplicaId self);
   PresenceState(PresenceState&&) = delete;  // entries point to what is in here
@@ -118,9 +133,10 @@ class PresenceState {
   std::vector<PresenceMeta> list(std::string_view topic) const;
   // The same in parts: at most `count` of those behind `place`, which moves on; fewer only at the end. Nothing may
   // change the topic in between.
-  struct Place {
-    std::string key;          // of the last one
-    std::size_t entries = 0;  // of that key, passed; 0: the beginning of all
+  class Place {
+    friend class PresenceState;
+    const Item* last_ = nullptr;  // null: the beginning of all
+    std::uint64_t version_ = 0;
   };
   std::vector<PresenceMeta> list(std::string_view topic, Place& place, std::size_t count) const;
   bool contains(std::string_view topic, std::string_view key) const;
@@ -135,48 +151,30 @@ class PresenceState {
   std::size_t size() const;
 
  private:
-  struct Key;
-  struct Replica;
-  struct Entry {
-    Replica* replica;
-    Key* key;
-    Entry* previous;  // of the same key
-    Entry* next;
-    std::uint64_t clock;
-    std::uint64_t replaces;
-    PresencePayload payload;
-  };
   struct Replica {
     std::uint64_t hash;
     bool is_up;
     Dots dots;
-    std::map<std::uint64_t, Entry> entries;  // by clock
-  };
-  struct Topic;
-  struct Key {
-    Topic* topic;
-    const std::string* name;
-    Entry* first;
+    Entries entries;
   };
   // Ordered maps: no client can choose names that make them slow.
   struct Topic {
     const std::string* name;
     std::uint64_t version;
     std::size_t bytes;
-    std::map<std::string, Key, std::less<>> keys;
+    Members members;
   };
-  using Entries = std::map<std::uint64_t, Entry>;
 
   Replica* find(ReplicaId replica);
-  Key& key_of(std::string_view topic, std::string_view key);
+  Topic& topic_of(const std::string& name);
   void insert(Replica& replica, PresenceBirth birth, PresenceDiff& diff);
   Entries::iterator erase(Replica& replica, Entries::iterator entry, PresenceDiff& diff);
   void detach(const Entry& entry);
   void retain(Replica& replica, std::uint64_t after, std::uint64_t through, std::span<const std::uint64_t> kept,
               const std::vector<PresenceBirth>& births, PresenceDiff& diff);
-  void note(const Entry& entry, std::vector<PresenceMeta> PresenceTopicDiff::* change, PresenceDiff& diff);
-  static PresenceMeta meta_of(const Entry& entry);
-  static PresenceBirth birth_of(const Entry& entry);
+  void note(const Item& item, std::vector<PresenceMeta> PresenceTopicDiff::* change, PresenceDiff& diff);
+  static PresenceMeta meta_of(const Item& item);
+  static PresenceBirth birth_of(const Item& item);
   static std::size_t wire_bytes_of(const Entry& entry);
 
   const ReplicaId self_id_;

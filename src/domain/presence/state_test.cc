@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "domain/presence/consistency.h"
@@ -100,6 +101,31 @@ TEST_CASE("several clients share a key, and topics have nothing in common") {
   state.leave(one.clock);
   CHECK(text_of(state.list("room")) == "ann=desk");
   CHECK(text_of(state.list("hall")) == "ann=tv");
+}
+
+TEST_CASE("a topic listed in parts is the whole topic, however many share a key and however many are hidden") {
+  PresenceState state(kA);
+  state.replica_up(kB);
+  PresenceState other(kB);
+  state.join("room", "a", payload("first"));
+  for (int i = 0; i < 50'000; ++i) {
+    state.join("room", "shared", payload(std::to_string(i)));
+    if (i % 3 == 0) other.join("room", "shared", payload("hidden"));
+  }
+  state.join("room", "z", payload("last"));
+  state.merge(other.delta(0, {}, SIZE_MAX));
+  state.replica_down(kB);
+  std::vector<PresenceMeta> all;
+  PresenceState::Place place;
+  for (std::size_t more = 7; more == 7;) {
+    std::vector<PresenceMeta> some = state.list("room", place, 7);
+    more = some.size();
+    std::ranges::move(some, std::back_inserter(all));
+  }
+  CHECK(all.size() == 50'002);
+  CHECK(text_of(all) == text_of(state.list("room")));
+  CHECK(all.front().key == "a");
+  CHECK(all.back().key == "z");
 }
 
 TEST_CASE("the version of a topic changes with its members, and only then") {
