@@ -21,9 +21,9 @@ struct ChannelPresence {
   std::uint64_t tracked_hash = 0;          // of what was tracked last
   Time window_begin{};
   std::uint32_t events_in_window = 0;
-  std::uint32_t tracked_bytes = 0;  // that it takes, key included
-  bool is_tracked = false;
+  std::uint32_t tracked_bytes = 0;  // that it takes, key included; 0: nothing is tracked
 
+  bool is_tracked() const { return tracked_bytes > 0; }
   std::size_t bytes() const { return sizeof *this + (key == nullptr ? 0 : key->size()) + tracked_bytes; }
 };
 

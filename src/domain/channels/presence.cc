@@ -60,7 +60,7 @@ void ChannelSet::begin_presence(Channel& channel, Actions& out) {
 }
 
 void ChannelSet::leave_presence(const Channel& channel) {
-  const bool is_known = channel.presence->is_tracked || channel.seat.presence_news() == PresenceNews::kAwaitsState;
+  const bool is_known = channel.presence->is_tracked() || channel.seat.presence_news() == PresenceNews::kAwaitsState;
   if (is_known) host_.leave_presence(channel.seat.topic().key(), channel.presence->id);
 }
 
@@ -104,7 +104,7 @@ void ChannelSet::track(Channel& channel, const Message& message, Actions& out) {
   }
   ChannelPresence& presence = presence_of(channel);
   const std::uint64_t hash = json::hash_of(host_.topics().hash_key(), meta);
-  if (!presence.is_tracked || presence.tracked_hash != hash) {
+  if (!presence.is_tracked() || presence.tracked_hash != hash) {
     const std::string key = presence.key != nullptr ? *presence.key : host_.presence_key(presence.id);
     const std::uint64_t size = 1 + json::walk_value(meta.text())->term_size;
     const std::size_t bytes = json::quoted_size(key) + meta.text().size();
@@ -116,7 +116,6 @@ void ChannelSet::track(Channel& channel, const Message& message, Actions& out) {
     if (host_.presence_is_over_limit()) return end_presence(channel, PresenceEnd::kTenantRate, out);
     host_.count_track(size);
     host_.track(channel.seat.topic().key(), presence.id, key, phoenix::presence_payload(meta));
-    presence.is_tracked = true;
     presence.tracked_hash = hash;
     presence.tracked_bytes = static_cast<std::uint32_t>(bytes);
     channel.presence_enabled = true;
@@ -129,8 +128,7 @@ void ChannelSet::track(Channel& channel, const Message& message, Actions& out) {
 
 void ChannelSet::untrack(Channel& channel, const Message& message, Actions& out) {
   ChannelPresence& presence = presence_of(channel);
-  if (std::exchange(presence.is_tracked, false)) host_.untrack(channel.seat.topic().key(), presence.id);
-  presence.tracked_bytes = 0;
+  if (std::exchange(presence.tracked_bytes, 0) > 0) host_.untrack(channel.seat.topic().key(), presence.id);
   ++presence.events_in_window;
   reply(channel.join_ref, message, "ok", "{}", out);
   count_again(channel, out);
