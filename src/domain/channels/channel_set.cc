@@ -93,7 +93,7 @@ void ChannelSet::on_joined(Channel& channel, const Message& message, Actions& ou
   if (const auto needed = rights_needed(channel, message)) return ask(channel, *needed, PendingRights::For::kPush, out);
   host_.note_message();
   if (message.event == "broadcast") return broadcast(channel, message, out);
-  if (message.event == "presence") return presence(channel, message, out);
+  if (message.event == "presence") return presence(channel, message, channel.seat.rights(), out);
   if (message.event == "access_token") return refresh_token(channel, message, out);
   if (message.event == "phx_leave") return leave(channel, message, out);
   host_.count_event();

@@ -131,7 +131,7 @@ class ChannelSet {
   static std::optional<AskedRights> rights_needed(const Channel& channel, const Message& message);
   void on_join_rights(PendingJoin& join, const AskedRights& asked, const RightsAnswer& answer, Actions& out);
   void on_push_rights(HeldTopic& held, Channel& channel, const RightsAnswer& answer, Actions& out);
-  void refuse_track(HeldTopic& held, Channel& channel, std::string_view why, Actions& out);
+  void on_track_rights(HeldTopic& held, Channel& channel, const RightsAnswer& answer, Actions& out);
   void on_token_rights(Channel& channel, const AskedRights& asked, const RightsAnswer& answer, Actions& out);
 
   // broadcasting.cc
@@ -139,8 +139,9 @@ class ChannelSet {
 
   // presence.cc
   void begin_presence(Channel& channel, Actions& out);
-  void presence(Channel& channel, const Message& message, Actions& out);
-  void track(Channel& channel, const Message& message, Actions& out);
+  // `rights` are those of the channel, or what they become when it tracks something by this message.
+  void presence(Channel& channel, const Message& message, Rights rights, Actions& out);
+  void track(Channel& channel, const Message& message, Rights rights, Actions& out);
   void refuse_track(Channel& channel, const Message& message, std::string_view why, Actions& out);
   static bool is_track(const Message& message);
   void untrack(Channel& channel, const Message& message, Actions& out);

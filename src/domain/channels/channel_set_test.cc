@@ -935,6 +935,33 @@ TEST_CASE("a broadcast before the first track leaves open whether presence may b
         Rights{.broadcast_read = true, .broadcast_write = true, .presence_read = false, .presence_write = true});
 }
 
+TEST_CASE("a track that fails for another reason leaves nothing behind of what was asked for it") {
+  Socket socket;
+  socket.say(kPrivateJoin);
+  socket.decide(kReader);
+  const TopicKey key{"acme", Privacy::kPrivate, "realtime:a"};
+  const auto rights = [&] {
+    return socket.table.find(key, hash_of(socket.table.hash_key(), key))->subscribers[0].rights;
+  };
+  CHECK(socket.say(track_push("7")).empty());
+  CHECK(socket.decide(Rights::all()) ==
+        Frames{presence_reply("error", R"({"reason":"Presence track payload must be a map"})")});
+  CHECK(rights() == kReader);
+  CHECK(socket.say(track_push("{}")).empty());
+  CHECK(socket.decide(Rights::all()) == Frames{presence_reply("ok")});
+  CHECK(rights() == Rights::all());
+  // The right to read presence is forgotten, too, where only that was open.
+  Socket writer;
+  writer.say(kPrivateJoin);
+  writer.decide(kReader);
+  writer.say(R"(["1","2","realtime:a","broadcast",{"n":1}])");
+  writer.decide(Rights{.broadcast_write = true, .presence_write = false});
+  for (int i = 0; i < 2; ++i) {
+    CHECK(writer.say(track_push("{}")).empty());
+    CHECK(writer.decide(Rights{.broadcast_read = true, .presence_read = true}) == Frames{presence_reply("error")});
+  }
+}
+
 TEST_CASE(
     "a track that is denied, or cannot be decided on, is refused and asks again; an untrack is never asked about "
     "[P-172]") {

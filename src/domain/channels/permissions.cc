@@ -165,12 +165,10 @@ void ChannelSet::on_push_rights(HeldTopic& held, Channel& channel, const RightsA
     const auto message = decoder.decode(form_.version, held.waiting.front().opcode, held.waiting.front().bytes);
     return message && is_track(*message);
   };
-  const bool is_for_track = asks_for_track();
-  if (answer && is_for_track && answer->presence_write == false) return refuse_track(held, channel, kTrackDenied, out);
+  if (asks_for_track()) return on_track_rights(held, channel, answer, out);
   if (answer) return channel.seat.set_rights(with_unknown(channel.seat.rights(), merged({}, held.asked, *answer)));
   const RightsFailure failure = describe(answer.error(), channel.sub_topic());
   const std::string text = std::string(failure.log_code) + ": " + failure.log_text;
-  if (is_for_track) return refuse_track(held, channel, text, out);
   out.push_back(LogLine{LogLevel::kError, "UnableToHandleBroadcast", channel.topic(), text, channel.token});
   // Nothing is remembered, so a later push asks again. Those that came meanwhile asked the same at the same time.
   while (!held.waiting.empty()) {
@@ -182,15 +180,20 @@ void ChannelSet::on_push_rights(HeldTopic& held, Channel& channel, const RightsA
   }
 }
 
-// The first of what waits. Nothing is remembered either.
-void ChannelSet::refuse_track(HeldTopic& held, Channel& channel, std::string_view why, Actions& out) {
+// The track is the first of what waits. Only one that succeeds leaves behind what was found out for it.
+void ChannelSet::on_track_rights(HeldTopic& held, Channel& channel, const RightsAnswer& answer, Actions& out) {
   const WaitingFrame frame = std::move(held.waiting.front());
   held.waiting.pop_front();
   waiting_bytes_ -= sizeof(WaitingFrame) + frame.bytes.size();
   phoenix::Decoder decoder;
   const auto message = decoder.decode(form_.version, frame.opcode, frame.bytes);
   RT_CHECK(message);
-  refuse_track(channel, *message, why, out);
+  if (answer) {
+    host_.note_message();
+    return presence(channel, *message, with_unknown(channel.seat.rights(), merged({}, held.asked, *answer)), out);
+  }
+  const RightsFailure failure = describe(answer.error(), channel.sub_topic());
+  refuse_track(channel, *message, std::string(failure.log_code) + ": " + failure.log_text, out);
 }
 
 void ChannelSet::on_token_rights(Channel& channel, const AskedRights& asked, const RightsAnswer& answer, Actions& out) {

@@ -17,8 +17,6 @@ inline constexpr AskedRights kAskedToWrite{.broadcast_write = true, .presence_wr
 
 inline bool may_join(const Rights& rights) { return rights.broadcast_read == true || rights.presence_read == true; }
 
-inline constexpr std::string_view kTrackDenied = "refused a track: the policies do not allow it";
-
 // Without a code.
 std::string no_read_right(std::string_view sub_topic);
 

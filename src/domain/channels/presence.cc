@@ -72,11 +72,11 @@ ChannelPresence& ChannelSet::presence_of(Channel& channel) {
 
 // --- what the client says
 
-void ChannelSet::presence(Channel& channel, const Message& message, Actions& out) {
+void ChannelSet::presence(Channel& channel, const Message& message, Rights rights, Actions& out) {
   const auto event = event_of(message);
   if (!event) return reply(channel.join_ref, message, "ok", "{}", out);
   if (presence_events_left(channel) <= 0) return end_presence(channel, PresenceEnd::kClientRate, out);
-  if (*event == "track") return track(channel, message, out);
+  if (*event == "track") return track(channel, message, rights, out);
   if (*event == "untrack") return untrack(channel, message, out);
   out.push_back(LogLine{LogLevel::kError, "UnknownPresenceEvent", channel.topic(),
                         "refused a presence message whose event is neither track nor untrack", channel.token});
@@ -93,8 +93,9 @@ void ChannelSet::refuse_track(Channel& channel, const Message& message, std::str
   reply(channel.join_ref, message, "error", "{}", out);
 }
 
-void ChannelSet::track(Channel& channel, const Message& message, Actions& out) {
-  if (channel.seat.rights().presence_write != true) return refuse_track(channel, message, kTrackDenied, out);
+void ChannelSet::track(Channel& channel, const Message& message, Rights rights, Actions& out) {
+  if (rights.presence_write != true)
+    return refuse_track(channel, message, "refused a track: the policies do not allow it", out);
   const json::Value payload(std::get<phoenix::JsonPayload>(message.payload).text);
   const json::Value meta = payload.member("payload").value_or(json::Value("{}"));
   if (!meta.is_object()) {
@@ -121,6 +122,7 @@ void ChannelSet::track(Channel& channel, const Message& message, Actions& out) {
     channel.presence_enabled = true;
     if (channel.seat.presence_news() == PresenceNews::kNot) channel.seat.set_presence_news(PresenceNews::kByChannel);
   }
+  channel.seat.set_rights(rights);
   ++presence.events_in_window;
   reply(channel.join_ref, message, "ok", "{}", out);
   count_again(channel, out);
