@@ -177,9 +177,9 @@ realtime::NodeConfig node_config(const Config& config, ReplicaId replica) {
   out.channels.replication_ready_timeout = config.replication_ready_timeout;
   out.channels.presence_events_max = config.client_presence_max_calls;
   out.channels.presence_window = config.client_presence_window;
-  out.channels.presence_bytes_max = config.send_queue_bytes_max / 4;
+  out.channels.presence_bytes_max = presence::entry_bytes_max(config.send_queue_bytes_max);
   out.presence.coalesce = config.presence_coalesce_max;
-  out.presence.topic_bytes_max = config.send_queue_bytes_max / 2;
+  out.presence.topic_bytes_max = presence::topic_bytes_max(config.send_queue_bytes_max);
   out.presence_queue_bytes_max = config.worker_send_queue_bytes_max / 4;
   out.compression = compression(config);
   out.connect_error_backoff = config.connect_error_backoff;

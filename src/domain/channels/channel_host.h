@@ -25,8 +25,8 @@ struct ChannelRules {
   // Of one channel, where the tenant has no numbers of its own.
   std::int64_t presence_events_max = 5;  // in a window
   std::chrono::milliseconds presence_window{30'000};
-  // What is tracked, with its key: a diff has to fit into every queue twice over.
-  std::size_t presence_bytes_max = 4 * 1024 * 1024;
+  // What is tracked, with its key: a diff tells it and the one that it replaces.
+  std::size_t presence_bytes_max = 16 * 1024 * 1024 / 5;
 };
 
 class ChannelHost {

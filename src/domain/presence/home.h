@@ -69,9 +69,14 @@ class Messengers {
   virtual void call() = 0;
 };
 
+// How much of a member's send queue a state and an entry may take. Who has just joined has the state there, and behind
+// it perhaps a diff with an entry of the largest kind and the one that it replaces; a tenth is left for all else.
+constexpr std::size_t topic_bytes_max(std::size_t queue_bytes_max) { return queue_bytes_max / 2; }
+constexpr std::size_t entry_bytes_max(std::size_t queue_bytes_max) { return queue_bytes_max / 5; }
+
 struct HomeConfig {
   std::chrono::milliseconds coalesce{50};
-  std::size_t topic_bytes_max = 8 * 1024 * 1024;
+  std::size_t topic_bytes_max = presence::topic_bytes_max(16 * 1024 * 1024);
 };
 
 class Home {  // used on one thread

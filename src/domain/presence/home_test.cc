@@ -28,10 +28,12 @@ struct TestHome : Messengers {
 
   void tell(const TopicKey& topic, std::string diff) override {
     CHECK(topic.topic == "realtime:lobby");
+    queued += diff.size();
     said.push_back("diff " + without_refs(diff));
   }
   void give_state(const TopicKey&, const StateFragment& state, std::span<const Member> members) override {
     std::string line = "state to";
+    queued += state->size();
     for (const Member& member : members) {
       CHECK(member.worker == members.front().worker);
       line += " " + std::to_string(member.channel);
@@ -74,6 +76,7 @@ struct TestHome : Messengers {
   TimingWheel wheel{clock.now()};
   Texts said;
   std::map<std::uint64_t, StateFragment> states;  // by channel
+  std::size_t queued = 0;                         // for somebody who is told everything
   std::optional<std::uint32_t> full_worker;
   std::size_t room = SIZE_MAX;
   int calls = 0;
@@ -134,6 +137,27 @@ TEST_CASE("gathered changes that are large are told before their time") {
   const std::string large = "{\"x\":\"" + std::string(Home::kNewsBytesMax, 'x') + "\"}";
   home.track(2, "b", large);
   CHECK(home.take().size() == 1);
+}
+
+TEST_CASE("the state of a full topic and an update of a whole entry fit a queue together") {
+  constexpr std::size_t kQueue = 5'000'000;  // the smallest that can be set
+  constexpr std::size_t kEntry = entry_bytes_max(kQueue);
+  TestHome home({.topic_bytes_max = topic_bytes_max(kQueue)});
+  // As large as a channel may track, with the quotes of the key.
+  const auto entry = [](char c, std::size_t bytes) { return "{\"x\":\"" + std::string(bytes - 3 - 8, c) + "\"}"; };
+  home.track(1, "a", entry('1', kEntry));
+  home.track(2, "b", entry('1', kEntry));
+  home.track(3, "c", entry('1', topic_bytes_max(kQueue) - 2 * kEntry - 300));
+  home.wait(200ms);
+  home.queued = 0;
+  home.ask(4);
+  home.work_all();
+  CHECK(home.queued > topic_bytes_max(kQueue) - 500);
+  for (std::uint64_t channel = 100; channel < 150; ++channel) home.track(channel, std::to_string(channel), "{}");
+  home.track(1, "a", entry('2', kEntry));
+  home.wait(200ms);
+  CHECK(home.queued > 2 * kEntry + topic_bytes_max(kQueue) - 500);
+  CHECK(home.queued < kQueue - Home::kNewsBytesMax);
 }
 
 TEST_CASE("a topic that is full refuses what does not fit, and keeps what it has") {
