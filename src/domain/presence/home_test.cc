@@ -244,6 +244,26 @@ TEST_CASE("a crowd of joiners is served in slices of one text, while there is ro
   CHECK(home.states.size() == 110);
 }
 
+TEST_CASE("joiners on one worker wait for one slice of those on another, however many these are") {
+  TestHome home;
+  home.track(1, "a", large());
+  home.track(2, "b", "{}");
+  for (std::uint64_t channel = 100; channel < 200; ++channel) home.ask(channel, 0);
+  for (std::uint64_t channel = 200; channel < 300; ++channel) home.ask(channel, 1);
+  home.ask(300, 2);
+  home.wait(50ms);
+  const auto given = [&home](std::uint64_t from, std::uint64_t to) {
+    return static_cast<std::size_t>(std::distance(home.states.lower_bound(from), home.states.lower_bound(to)));
+  };
+  home.home.work();
+  CHECK(given(300, 301) == 1);
+  CHECK(given(100, 200) + given(200, 300) == 2 * Home::kMembersPerSlice - 1);
+  CHECK(given(100, 200) > 0);
+  CHECK(given(200, 300) > 0);
+  home.work_all();
+  CHECK(home.states.size() == 201);
+}
+
 TEST_CASE("what a worker is about to be given counts before its queues show it") {
   TestHome home;
   home.track(1, "a", large());
