@@ -1,6 +1,7 @@
 // States of presence that are large, and queues that are full: nobody else pays for either. protocol.md 6.4
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { connectLongPoll } from '../harness/long_poll.mjs';
 import { connect } from '../harness/phoenix.mjs';
 import { startServer, until } from '../harness/server.mjs';
 
@@ -8,8 +9,8 @@ const TOPIC = 'realtime:crowd';
 const ENABLED = { config: { presence: { enabled: true } } };
 const MEGABYTE = 1 << 20;
 
-async function startSmallServer(workers, otherTenants = {}) {
-  const env = { SEND_QUEUE_BYTES_MAX: 8 * MEGABYTE, WORKER_SEND_QUEUE_BYTES_MAX: 128 * MEGABYTE };
+async function startSmallServer(workers, otherTenants = {}, workerQueueBytes = 128 * MEGABYTE) {
+  const env = { SEND_QUEUE_BYTES_MAX: 8 * MEGABYTE, WORKER_SEND_QUEUE_BYTES_MAX: workerQueueBytes };
   const server = await startServer({ workers, env, otherTenants });
   after(() => server.stop());
   return server;
@@ -32,6 +33,23 @@ for (const workers of [1, 2]) {
     assert.deepEqual(await Promise.all(states), Array(count).fill('first'));
   });
 }
+
+test('a hundred who poll and ask for a state of a megabyte at once all get it', async () => {
+  const count = 100;
+  // A state for each of them is more than twice what a worker keeps.
+  const server = await startSmallServer(1, {}, 40 * MEGABYTE);
+  const first = await connect(server);
+  await first.join(TOPIC, { config: { presence: { enabled: false, key: 'first' } } });
+  await first.request(TOPIC, 'presence', { event: 'track', payload: { text: 'x'.repeat(1_000_000) } });
+  const crowd = await Promise.all(Array.from({ length: count }, () => connectLongPoll(server)));
+  const states = crowd.map((client) => Promise.race([
+    client.next(({ event }) => event === 'presence_state', 'the presence_state').then(({ payload }) => Object.keys(payload).join()),
+    client.closed.then(({ code }) => `closed with ${code}`),
+  ]));
+  for (const client of crowd) client.push(TOPIC, 'phx_join', ENABLED, { joinRef: '1' });
+  assert.deepEqual(await Promise.all(states), Array(count).fill('first'));
+  for (const client of crowd) client.socket.terminate();
+});
 
 test('sockets of one tenant that do not read keep no member of another one from its state', async () => {
   const server = await startSmallServer(1, { other: {} });

@@ -179,7 +179,7 @@ void LongPolls::send(net::ConnectionId id, const net::FrameRef& message) {
   if (found->queue.bytes() > config.queue_bytes_max && found->queue.size() > 1) {
     shard_.counters().long_polls_slow.add();
     slow_consumer(*found);
-  } else if (queue_bytes_ > config.all_queues_bytes_max) {
+  } else if (queue_bytes() > config.all_queues_bytes_max) {
     relieve_queues();
   }
   if (found->poll) call(*found);
@@ -200,7 +200,7 @@ void LongPolls::relieve_queues() {
   std::ranges::sort(holders, std::greater(), [](const Client* client) { return client->queue.bytes(); });
   const std::size_t goal = shard_.node().config.long_poll.all_queues_bytes_max / 16 * 15;
   for (Client* holder : holders) {
-    if (queue_bytes_ <= goal) return;
+    if (queue_bytes() <= goal) return;
     shard_.counters().long_polls_over_worker_cap.add();
     slow_consumer(*holder);
   }

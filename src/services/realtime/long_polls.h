@@ -19,6 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/counter.h"
 #include "base/siphash.h"
 #include "io/net/worker.h"
 #include "services/realtime/long_poll_wire.h"
@@ -58,6 +59,9 @@ class LongPolls {  // used on its worker's thread
   void cut(net::ConnectionId id);
   void go_on(net::ConnectionId id);
 
+  // Of all that waits for polls. On any thread.
+  std::size_t queue_bytes() const { return queue_bytes_.value(); }
+
   // Null: there is none, or it is about to end.
   Session* find(net::ConnectionId id);
   // To go through all of them, by slot; null as above.
@@ -96,7 +100,7 @@ class LongPolls {  // used on its worker's thread
   Shard& shard_;
   const std::chrono::milliseconds window_;
   const std::chrono::milliseconds lifetime_;  // of a session that is not polled
-  std::size_t queue_bytes_ = 0;               // of all queues
+  Counter queue_bytes_;                       // of all queues
   std::size_t posted_bytes_ = 0;              // of all that was posted and waits
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;

@@ -106,5 +106,20 @@ TEST_CASE("however much a client posts, others have their turn after 32 frames, 
   CHECK(most_at_once(3, 2'000'000) == 1);
 }
 
+TEST_CASE("what waits for polls leaves presence so much less room for states") {
+  OneWorker one;
+  one.worker.post(std::make_unique<Between>(one.worker, [&] {
+    one.open();
+    const std::size_t room = one.node.config.presence_queue_bytes_max;
+    CHECK(one.shard.presence().has_room(0, room - 1000));
+    const net::FrameRef message(std::string(2000, 'x'));
+    one.shard.long_polls().send({0 | kLongPollSlot, 1}, message);  // the first session
+    CHECK(!one.shard.presence().has_room(0, room - 1000));
+    CHECK(one.shard.presence().has_room(0, room - 3000));
+    return false;
+  }));
+  one.worker.run();
+}
+
 }  // namespace
 }  // namespace rt::realtime

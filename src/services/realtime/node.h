@@ -43,7 +43,8 @@ struct NodeConfig {
   LongPollConfig long_poll;
   ReplicaId replica;  // this life of the node
   presence::HomeConfig presence;
-  // While more waits to be sent by a worker, or is on its way to it, no states are given to those who join there.
+  // While more waits to be sent by a worker or polled for there, or is on its way to it, no states are given to those
+  // who join there.
   std::size_t presence_queue_bytes_max = std::size_t{1} << 28;
 };
 

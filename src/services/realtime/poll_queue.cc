@@ -11,7 +11,7 @@ std::string to_message(std::string_view frame) { return json::quoted(ws::parse_s
 
 void PollQueue::push(net::FrameRef message) {
   bytes_ += message.bytes().size();
-  all_bytes_ += message.bytes().size();
+  all_bytes_.add(message.bytes().size());
   messages_.push_back(std::move(message));
 }
 
@@ -27,7 +27,7 @@ std::string PollQueue::take(std::size_t bytes_max) {
     messages_.pop_front();
   }
   bytes_ -= taken;
-  all_bytes_ -= taken;
+  all_bytes_.subtract(taken);
   out += ']';
   return out;
 }
@@ -35,7 +35,7 @@ std::string PollQueue::take(std::size_t bytes_max) {
 std::size_t PollQueue::discard() {
   const std::size_t count = messages_.size();
   messages_.clear();
-  all_bytes_ -= std::exchange(bytes_, 0);
+  all_bytes_.subtract(std::exchange(bytes_, 0));
   return count;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/counter.h"
 #include "io/net/frame_ref.h"
 
 namespace rt::realtime {
@@ -16,8 +17,8 @@ std::string to_message(std::string_view frame);
 class PollQueue {  // used on one worker's thread
  public:
   // `all_bytes` is the sum of all queues of the worker and outlives them.
-  explicit PollQueue(std::size_t& all_bytes) : all_bytes_(all_bytes) {}
-  ~PollQueue() { all_bytes_ -= bytes_; }
+  explicit PollQueue(Counter& all_bytes) : all_bytes_(all_bytes) {}
+  ~PollQueue() { all_bytes_.subtract(bytes_); }
   PollQueue(const PollQueue&) = delete;
   PollQueue& operator=(const PollQueue&) = delete;
 
@@ -34,7 +35,7 @@ class PollQueue {  // used on one worker's thread
   std::size_t discard();
 
  private:
-  std::size_t& all_bytes_;
+  Counter& all_bytes_;
   std::size_t bytes_ = 0;
   std::deque<net::FrameRef> messages_;
 };

@@ -13,7 +13,7 @@ net::FrameRef message(std::string_view text) {
 }
 
 TEST_CASE("a poll gets the texts of the frames in order, as strings of one JSON array") {
-  std::size_t all = 0;
+  Counter all;
   PollQueue queue(all);
   queue.push(message(R"([null,"1","t","e",{"a":"\n\"grüße"}])"));
   queue.push(message(std::string(70'000, ' ')));
@@ -25,7 +25,7 @@ TEST_CASE("a poll gets the texts of the frames in order, as strings of one JSON 
 }
 
 TEST_CASE("a poll gets no more than its share, but always one frame") {
-  std::size_t all = 0;
+  Counter all;
   PollQueue queue(all);
   for (int i = 0; i < 3; ++i) queue.push(message(std::string(98, 'a' + static_cast<char>(i))));
   CHECK(queue.take(200) == "[\"" + std::string(98, 'a') + "\",\"" + std::string(98, 'b') + "\"]");
@@ -33,7 +33,8 @@ TEST_CASE("a poll gets no more than its share, but always one frame") {
 }
 
 TEST_CASE("what waits is counted, for a queue and for all of a worker, until it is taken, thrown away or destroyed") {
-  std::size_t all = 7;
+  Counter all;
+  all.set(7);
   {
     PollQueue first(all);
     PollQueue second(all);
@@ -43,15 +44,15 @@ TEST_CASE("what waits is counted, for a queue and for all of a worker, until it 
     second.push(shared);
     CHECK(first.bytes() == 100);
     CHECK(second.bytes() == 200);
-    CHECK(all == 307);
+    CHECK(all.value() == 307);
     first.take(1);
-    CHECK(all == 207);
+    CHECK(all.value() == 207);
     CHECK(second.discard() == 2);
     CHECK(second.is_empty());
-    CHECK(all == 7);
+    CHECK(all.value() == 7);
     second.push(shared);
   }
-  CHECK(all == 7);
+  CHECK(all.value() == 7);
 }
 
 }  // namespace

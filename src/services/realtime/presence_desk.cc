@@ -137,9 +137,9 @@ void PresenceDesk::refuse(const TopicKey& topic, const presence::Member& member)
 // The states of a crowd must not push its own members, or anybody else, out of their queues.
 bool PresenceDesk::has_room(std::uint32_t worker, std::size_t bytes) const {
   Shard& to = *shard_.node().shards[worker];
-  return to.worker().counters().send_queue_bytes.value() + to.worker().mailbox_bytes() + to.presence().arriving_bytes_ +
-             bytes <
-         shard_.node().config.presence_queue_bytes_max;
+  bytes += to.worker().counters().send_queue_bytes.value() + to.long_polls().queue_bytes();
+  bytes += to.worker().mailbox_bytes() + to.presence().arriving_bytes_;
+  return bytes < shard_.node().config.presence_queue_bytes_max;
 }
 
 void PresenceDesk::call() {
