@@ -56,15 +56,16 @@ class ChannelSet {
   // Ends a channel, if there is one of this topic: the client is told why and that it is closed.
   void end(std::string_view topic, std::string_view reason, Actions& out);
 
-  // The state that a channel asked for. Its payload is a fragment in the middle of a message, which many share; where
-  // this socket takes no fragments, or it is small, it is copied. Nothing happens if the channel is gone.
+  // The state that a channel asked for, and changes for a channel that gets them by itself. The payload is a fragment
+  // in the middle of a message, which many share; where this socket takes no fragments, or it is small, it is copied.
+  // Nothing happens if the channel is gone.
   enum class Fragments : std::uint8_t { kTaken, kNotTaken };
   void give_presence_state(std::string_view topic, std::uint64_t id, const std::shared_ptr<const std::string>& state,
                            Fragments fragments, Actions& out);
+  void push_presence_diff(std::string_view topic, const std::shared_ptr<const std::string>& diff, Fragments fragments,
+                          Actions& out);
   // What the channel tracked is not kept. Likewise.
   void refuse_presence(std::string_view topic, std::uint64_t id, Actions& out);
-  // For a channel that gets changes of presence by itself.
-  void push_presence_diff(std::string_view topic, std::string_view diff, Actions& out);
 
   // Ends them all: each is told that the server wants it so, and the socket is closed.
   void disconnect(Actions& out);
@@ -150,6 +151,8 @@ class ChannelSet {
   std::int64_t presence_events_left(Channel& channel);
   void count_again(Channel& channel, Actions& out);
   Channel* find_present(std::string_view topic, std::uint64_t id);
+  void send_shared(const Channel& channel, std::string_view event, const std::shared_ptr<const std::string>& payload,
+                   Fragments fragments, Actions& out);
 
   // tokens.cc
   void refresh_token(Channel& channel, const Message& message, Actions& out);

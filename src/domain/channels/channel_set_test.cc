@@ -912,10 +912,17 @@ TEST_CASE(
   CHECK(subscriber().presence_news == PresenceNews::kByChannel);
   CHECK(subscriber().rights == Rights::all());
   Actions actions;
-  socket.set.push_presence_diff("realtime:a", R"({"joins":{},"leaves":{}})", actions);
+  socket.set.push_presence_diff("realtime:a", state_of(R"({"joins":{},"leaves":{}})"), ChannelSet::Fragments::kTaken,
+                                actions);
   socket.perform(actions);
   CHECK(std::exchange(socket.frames, {}) ==
         Frames{R"(["1",null,"realtime:a","presence_diff",{"joins":{},"leaves":{}}])"});
+  // Others share what is large, however their messages begin.
+  const auto large = state_of("{\"joins\":{\"a\":\"" + std::string(20'000, 'x') + "\"},\"leaves\":{}}");
+  actions.clear();
+  socket.set.push_presence_diff("realtime:a", large, ChannelSet::Fragments::kTaken, actions);
+  REQUIRE(actions.size() == 3);
+  CHECK(std::get<SendFragment>(actions[1]).frame == large);
   CHECK(socket.say(track_push(R"({"n":1})")) == Frames{presence_reply("ok")});
   CHECK(socket.questions.empty());
 }

@@ -14,8 +14,8 @@ namespace {
 
 using PresenceEnd = ChannelHost::PresenceEnd;
 
-// Smaller states are copied for each who is given them.
-constexpr std::size_t kSharedStateBytesMin = 16 * 1024;
+// Smaller payloads are copied for each who is sent them.
+constexpr std::size_t kSharedBytesMin = 16 * 1024;
 
 std::string lower(std::string text) {
   for (char& c : text)
@@ -184,28 +184,32 @@ void ChannelSet::give_presence_state(std::string_view topic, std::uint64_t id,
   Channel* const channel = find_present(topic, id);
   if (channel == nullptr) return;
   channel->seat.set_presence_news(PresenceNews::kShared);
-  const phoenix::ServerMessage message{.join_ref = channel->join_ref,
-                                       .topic = channel->topic(),
-                                       .event = "presence_state",
-                                       .payload = ws::parse_server_frame(*state).payload};
-  if (fragments == Fragments::kNotTaken || state->size() < kSharedStateBytesMin) return send(message, out);
+  send_shared(*channel, "presence_state", state, fragments, out);
+}
+
+void ChannelSet::push_presence_diff(std::string_view topic, const std::shared_ptr<const std::string>& diff,
+                                    Fragments fragments, Actions& out) {
+  if (const Channel* channel = find(topic)) send_shared(*channel, "presence_diff", diff, fragments, out);
+}
+
+void ChannelSet::send_shared(const Channel& channel, std::string_view event,
+                             const std::shared_ptr<const std::string>& payload, Fragments fragments, Actions& out) {
+  const phoenix::ServerMessage message{.join_ref = channel.join_ref,
+                                       .topic = channel.topic(),
+                                       .event = event,
+                                       .payload = ws::parse_server_frame(*payload).payload};
+  if (fragments == Fragments::kNotTaken || payload->size() < kSharedBytesMin) return send(message, out);
   const auto [before, after] = phoenix::encode_around(form_.version, message);
   const auto fragment = [](std::string bytes) {
     return SendFragment{std::make_shared<const std::string>(std::move(bytes))};
   };
   out.push_back(fragment(ws::make_fragment(ws::Opcode::kText, ws::Fragment::kMoreFollow, before)));
-  out.push_back(SendFragment{state});
+  out.push_back(SendFragment{payload});
   out.push_back(fragment(ws::make_fragment(ws::Opcode::kContinuation, ws::Fragment::kLast, after)));
 }
 
 void ChannelSet::refuse_presence(std::string_view topic, std::uint64_t id, Actions& out) {
   if (Channel* channel = find_present(topic, id)) end_presence(*channel, PresenceEnd::kFull, out);
-}
-
-void ChannelSet::push_presence_diff(std::string_view topic, std::string_view diff, Actions& out) {
-  const Channel* const channel = find(topic);
-  if (channel == nullptr) return;
-  send({.join_ref = channel->join_ref, .topic = channel->topic(), .event = "presence_diff", .payload = diff}, out);
 }
 
 Channel* ChannelSet::find_present(std::string_view topic, std::uint64_t id) {

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "protocol/json/value.h"
 #include "protocol/phoenix/encoder.h"
+#include "protocol/websocket/frame.h"
 
 namespace rt::realtime {
 namespace {
@@ -60,6 +61,13 @@ std::shared_ptr<const std::string> Broadcast::compressed(Form form, ws::Deflater
   std::call_once(made.compressed_once, [&] { made.compressed = deflater.compress(made.frame); });
   if (!made.compressed) return plain.frame;
   return {shared_from_this(), &*made.compressed};
+}
+
+std::shared_ptr<const std::string> Broadcast::payload_fragment() const {
+  std::call_once(fragment_once_, [this] {
+    fragment_ = ws::make_fragment(ws::Opcode::kContinuation, ws::Fragment::kMoreFollow, message_.payload);
+  });
+  return {shared_from_this(), &fragment_};
 }
 
 void Broadcast::make(Form form, Made& made) const {

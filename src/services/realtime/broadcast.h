@@ -1,5 +1,5 @@
 // A message, a broadcast or a change of presence, with its encodings, each made once, when the first receiver that
-// wants it is found: one for each form in which receivers take it, plain and compressed.
+// wants it is found: one for each form in which receivers take it, plain and compressed, and the payload by itself.
 #pragma once
 
 #include <array>
@@ -41,6 +41,9 @@ class Broadcast : public std::enable_shared_from_this<Broadcast> {  // thread-sa
   // The frame of a form for which there is one, compressed by whoever asks first; the plain one where compression does
   // not pay.
   std::shared_ptr<const std::string> compressed(Form form, ws::Deflater& deflater) const;
+  // The payload as a fragment of a WebSocket message that is neither the first nor the last, for receivers whose
+  // messages begin differently.
+  std::shared_ptr<const std::string> payload_fragment() const;
 
  private:
   struct Made {
@@ -55,6 +58,8 @@ class Broadcast : public std::enable_shared_from_this<Broadcast> {  // thread-sa
 
   const Message message_;
   mutable std::array<Made, 3> made_;
+  mutable std::once_flag fragment_once_;
+  mutable std::string fragment_;
 };
 
 }  // namespace rt::realtime

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "protocol/websocket/frame.h"
+
 namespace rt::realtime {
 namespace {
 
@@ -66,6 +68,15 @@ TEST_CASE("a frame is compressed once, by whoever asks first, and left plain whe
   CHECK(large->compressed(Form::kV1, second).get() != frame.get());
   const auto small = broadcast(MessageKind::kJson, "", "{}");
   CHECK(small->compressed(Form::kV2, first).get() == small->encoding(Form::kV2).frame.get());
+}
+
+TEST_CASE("a payload by itself is made once, a fragment in the middle of any message, and outlives the broadcast") {
+  auto message = broadcast(MessageKind::kPresenceDiff, "", R"({"joins":{},"leaves":{}})");
+  const auto fragment = message->payload_fragment();
+  CHECK(message->payload_fragment().get() == fragment.get());
+  message.reset();
+  CHECK(*fragment ==
+        ws::make_fragment(ws::Opcode::kContinuation, ws::Fragment::kMoreFollow, R"({"joins":{},"leaves":{}})"));
 }
 
 TEST_CASE("a frame is encoded once and outlives the last one who named the broadcast") {

@@ -45,10 +45,8 @@ void Session::end_channel(std::string_view topic, std::string_view reason) {
 
 void Session::give_presence_state(std::string_view topic, std::uint64_t channel,
                                   const std::shared_ptr<const std::string>& state) {
-  using Fragments = channels::ChannelSet::Fragments;
   channels::Actions actions;
-  channels_.give_presence_state(topic, channel, state,
-                                is_long_poll(connection_) ? Fragments::kNotTaken : Fragments::kTaken, actions);
+  channels_.give_presence_state(topic, channel, state, fragments(), actions);
   perform(actions);
 }
 
@@ -58,10 +56,15 @@ void Session::refuse_presence(std::string_view topic, std::uint64_t channel) {
   perform(actions);
 }
 
-void Session::push_presence_diff(std::string_view topic, std::string_view diff) {
+void Session::push_presence_diff(std::string_view topic, const std::shared_ptr<const std::string>& diff) {
   channels::Actions actions;
-  channels_.push_presence_diff(topic, diff, actions);
+  channels_.push_presence_diff(topic, diff, fragments(), actions);
   perform(actions);
+}
+
+channels::ChannelSet::Fragments Session::fragments() const {
+  using Fragments = channels::ChannelSet::Fragments;
+  return is_long_poll(connection_) ? Fragments::kNotTaken : Fragments::kTaken;
 }
 
 void Session::disconnect() {

@@ -45,7 +45,7 @@ class Session final : public channels::ChannelHost {
   void give_presence_state(std::string_view topic, std::uint64_t channel,
                            const std::shared_ptr<const std::string>& state);
   void refuse_presence(std::string_view topic, std::uint64_t channel);
-  void push_presence_diff(std::string_view topic, std::string_view diff);
+  void push_presence_diff(std::string_view topic, const std::shared_ptr<const std::string>& diff);
   // Each channel is told that the server wants it so, then the socket is closed.
   void disconnect();
   // What the tenant's database said to a question of its channels.
@@ -82,6 +82,7 @@ class Session final : public channels::ChannelHost {
   void perform(channels::Actions& actions) override;
 
  private:
+  channels::ChannelSet::Fragments fragments() const;
   void act(channels::SendFrame& action);
   void act(channels::SendFragment& action);
   void act(channels::Publish& action);

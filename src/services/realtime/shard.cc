@@ -296,7 +296,7 @@ void Shard::deliver_presence(const Broadcast& broadcast, const channels::Topic& 
   count(tenant, kPresenceRate, deliveries);
   for (const SocketId socket : by_channel) {
     Session* const session = find(connection_id(socket));
-    if (session != nullptr) session->push_presence_diff(broadcast.message().topic, broadcast.message().payload);
+    if (session != nullptr) session->push_presence_diff(broadcast.message().topic, broadcast.payload_fragment());
   }
 }
 
