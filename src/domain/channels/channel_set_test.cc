@@ -864,6 +864,9 @@ TEST_CASE("a track that is too large, or of a tenant with too much presence, clo
   socket.say(kJoin);
   CHECK(socket.say(track_push(R"({"x":"made-1 counts too"})")) ==
         Frames{system_error("Track message size exceeded"), kClosed});
+  // A key counts as it is written down.
+  socket.say(R"(["1","1","realtime:a","phx_join",{"config":{"presence":{"key":"\u0001\u0001\u0001"}}}])");
+  CHECK(socket.say(track_push("{}")) == Frames{system_error("Track message size exceeded"), kClosed});
   socket.over_presence_limit = true;
   CHECK(socket.say(kPresentJoin) == Frames{kJoined, system_error("Too many presence messages per second"), kClosed});
   socket.say(kJoin);
