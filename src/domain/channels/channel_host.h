@@ -63,7 +63,7 @@ class ChannelHost {
   // The key of a channel that was given none: unique, and always the same.
   virtual std::string presence_key(std::uint64_t id) const = 0;
   virtual void ask_presence_state(const TopicKey& topic, std::uint64_t id) = 0;
-  virtual void track(const TopicKey& topic, std::uint64_t id, const std::string& key, std::string payload) = 0;
+  virtual void track(const TopicKey& topic, std::uint64_t id, const std::string& key, std::string_view payload) = 0;
   virtual void untrack(const TopicKey& topic, std::uint64_t id) = 0;
   virtual void leave_presence(const TopicKey& topic, std::uint64_t id) = 0;
   // The tenant has had so much of it lately that it has to stop.

@@ -55,8 +55,8 @@ struct Socket : ChannelHost {
   std::uint64_t take_presence_id() override { return ++presence_ids; }
   std::string presence_key(std::uint64_t id) const override { return "made-" + std::to_string(id); }
   void ask_presence_state(const TopicKey&, std::uint64_t id) override { say_presence("state?", id); }
-  void track(const TopicKey&, std::uint64_t id, const std::string& key, std::string payload) override {
-    say_presence("track " + key + " " + payload, id);
+  void track(const TopicKey&, std::uint64_t id, const std::string& key, std::string_view payload) override {
+    say_presence(("track " + key + " ").append(payload), id);
   }
   void untrack(const TopicKey&, std::uint64_t id) override { say_presence("untrack", id); }
   void leave_presence(const TopicKey&, std::uint64_t id) override { say_presence("leave", id); }

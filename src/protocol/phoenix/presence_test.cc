@@ -29,7 +29,6 @@ TEST_CASE("metas of one key stand together, each with its refs") {
   object.add(meta("ann", 1, "{}"));
   object.add(meta("ann", 3, R"({"a":1 })", 2));
   object.add(meta("b\"\xc3\xa9\n", 4, "{}"));
-  const std::string ref = PresenceRef{1, 1}.text();
   CHECK(std::move(object).finish() ==
         R"({"ann":{"metas":[{"phx_ref":")" + PresenceRef{1, 1}.text() + R"("},{"a":1 ,"phx_ref":")" +
             PresenceRef{1, 3}.text() + R"(","phx_ref_prev":")" + PresenceRef{1, 2}.text() +

@@ -75,8 +75,8 @@ void PresenceDesk::track(const TopicKey& topic, std::uint64_t channel, SocketId 
                          std::string_view payload) {
   const std::size_t bytes = key.size() + payload.size();
   say(topic, bytes,
-      [member = member(channel, socket), key, payload = PresencePayload(payload)](presence::Home& home,
-                                                                                  const std::string& name) mutable {
+      [member = member(channel, socket), key = std::string(key), payload = PresencePayload(payload)](
+          presence::Home& home, const std::string& name) mutable {
         home.track(name, member, std::move(key), std::move(payload));
       });
 }

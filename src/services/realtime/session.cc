@@ -175,8 +175,8 @@ std::string Session::presence_key(std::uint64_t id) const { return shard_.presen
 void Session::ask_presence_state(const TopicKey& topic, std::uint64_t id) {
   shard_.presence().ask_state(topic, id, socket_id(connection_));
 }
-void Session::track(const TopicKey& topic, std::uint64_t id, const std::string& key, std::string payload) {
-  shard_.presence().track(topic, id, socket_id(connection_), key, std::move(payload));
+void Session::track(const TopicKey& topic, std::uint64_t id, const std::string& key, std::string_view payload) {
+  shard_.presence().track(topic, id, socket_id(connection_), key, payload);
 }
 void Session::untrack(const TopicKey& topic, std::uint64_t id) { shard_.presence().untrack(topic, id); }
 void Session::leave_presence(const TopicKey& topic, std::uint64_t id) { shard_.presence().leave(topic, id); }

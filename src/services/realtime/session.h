@@ -72,7 +72,7 @@ class Session final : public channels::ChannelHost {
   std::uint64_t take_presence_id() override;
   std::string presence_key(std::uint64_t id) const override;
   void ask_presence_state(const TopicKey& topic, std::uint64_t id) override;
-  void track(const TopicKey& topic, std::uint64_t id, const std::string& key, std::string payload) override;
+  void track(const TopicKey& topic, std::uint64_t id, const std::string& key, std::string_view payload) override;
   void untrack(const TopicKey& topic, std::uint64_t id) override;
   void leave_presence(const TopicKey& topic, std::uint64_t id) override;
   bool presence_is_over_limit() override;
