@@ -67,19 +67,8 @@ namespace rt::presence {
 
 // Topics are texts that mean nothing here (`presence_topic` makes them). Each change returns what members must be told.
 class PresenceState {
-  struct Replica;
-  struct Topic;
   struct Entry;
-  using Item = std::pair<const std::uint64_t, Entry>;              // with the clock of its birth
-  using Members = std::multimap<std::string, Item*, std::less<>>;  // by key
-  struct Entry {
-    Replica* replica;
-    Topic* topic;
-    Members::iterator member;
-    std::uint64_t replaces;
-    PresencePayload payload;
-  };
-  using Entries = std::map<std::uint64_t, Entry>;
+  using Item = std::pair<const std::uint64_t, Entry>;  // with the clock of its birth
 
  public:
   explicit PresenceState(ReplicaId self);
@@ -151,13 +140,24 @@ class PresenceState {
   std::size_t size() const;
 
  private:
+  struct Replica;
+  struct Topic;
+  // Ordered maps: no client can choose names that make them slow.
+  using Members = std::multimap<std::string, Item*, std::less<>>;  // by key
+  struct Entry {
+    Replica* replica;
+    Topic* topic;
+    Members::iterator member;
+    std::uint64_t replaces;
+    PresencePayload payload;
+  };
+  using Entries = std::map<std::uint64_t, Entry>;  // by clock
   struct Replica {
     std::uint64_t hash;
     bool is_up;
     Dots dots;
     Entries entries;
   };
-  // Ordered maps: no client can choose names that make them slow.
   struct Topic {
     const std::string* name;
     std::uint64_t version;
