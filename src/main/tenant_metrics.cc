@@ -87,13 +87,19 @@ constexpr std::size_t kBytesPerTenant = 3 * 1024;  // where it has series of eve
 void write_databases(Exposition& out, const database::TenantDatabases& databases) {
   auto meters = databases.meters();
   std::ranges::sort(meters, {}, &database::TenantDatabases::Meter::external_id);
-  out.metric("realtime_tenants_read_authorization_check", MetricType::kHistogram,
-             "Milliseconds from asking the policies of a tenant who may read to their answer.");
-  for (const auto& [name, state] : meters) {
-    HistogramCounts counts;
-    state->read_checks.add_to(counts);
-    if (counts.total() > 0) out.histogram(counts, 1, {{"tenant", name}});
-  }
+  const auto times = [&](std::string_view metric, std::string_view help, auto database::CheckTimes::* kind) {
+    out.metric(metric, MetricType::kHistogram, help);
+    for (const auto& [name, state] : meters) {
+      HistogramCounts counts;
+      (state->checks.*kind).add_to(counts);
+      if (counts.total() > 0) out.histogram(counts, 1, {{"tenant", name}});
+    }
+  };
+  times("realtime_tenants_read_authorization_check",
+        "Milliseconds from asking the policies of a tenant who may read to their answer.",
+        &database::CheckTimes::reading);
+  times("realtime_tenants_write_authorization_check", "The same of who may only write.",
+        &database::CheckTimes::writing);
   out.metric("realtime_tenant_database_connected", MetricType::kGauge,
              "1 while the database of a tenant is connected.");
   for (const auto& [name, state] : meters) out.sample(state->is_connected ? 1 : 0, {{"tenant", name}});

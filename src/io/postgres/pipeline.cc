@@ -364,6 +364,8 @@ PgError Connection::Impl::error_of(PGresult* result) const {
                 .message = field(PG_DIAG_MESSAGE_PRIMARY),
                 .detail = field(PG_DIAG_MESSAGE_DETAIL),
                 .hint = field(PG_DIAG_MESSAGE_HINT),
+                .table = field(PG_DIAG_TABLE_NAME),
+                .constraint = field(PG_DIAG_CONSTRAINT_NAME),
                 .position = atoi(field(PG_DIAG_STATEMENT_POSITION).c_str())};
   if (error.message.empty()) error.message = one_line(text_of(pq.PQresultErrorMessage(result)));
   error.message = one_line(error.message);

@@ -22,20 +22,22 @@ std::string key_of(const RightsQuestion& question) {
   return key;
 }
 
+constexpr std::string_view kClosed = "the connection was closed";
+
 RightsFault pool_exhausted(std::string text) { return {RightsFaultKind::kPoolExhausted, std::move(text)}; }
 
 }  // namespace
 
 PolicyChecks::PolicyChecks(boost::asio::io_context& io, postgres::Pool& pool, PolicyChecksConfig config,
                            const Clock& clock, Random& random, RecentFailures& given_up, PolicyCounters& counters,
-                           ReadCheckTimes& read_times, std::function<void()> on_too_many)
+                           CheckTimes& times, std::function<void()> on_too_many)
     : pool_(pool),
       config_(std::move(config)),
       clock_(clock),
       random_(random),
       given_up_(given_up),
       counters_(counters),
-      read_times_(read_times),
+      times_(times),
       on_too_many_(std::move(on_too_many)),
       closed_(io),
       group_(io) {}
@@ -44,14 +46,14 @@ PolicyChecks::~PolicyChecks() = default;
 
 void PolicyChecks::ask(RightsQuestion question, Answer answer) {
   counters_.questions.add();
-  if (is_closed_)
-    return answer(tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, "the connection is being closed"}));
+  if (is_closed_) return answer(tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, std::string(kClosed)}));
   if (auto fault = refused_unasked(question, config_.superuser)) return answer(tl::make_unexpected(*std::move(fault)));
   if (given_up_.is_open(clock_.now())) {
     counters_.refused.add();
     return answer(tl::make_unexpected(pool_exhausted("too many questions waited in vain lately: raise db_pool")));
   }
   std::string key = key_of(question);
+  const bool reads = question.asked.broadcast_read || question.asked.presence_read;
   if (const auto same = pending_.find(key); same != pending_.end()) {
     counters_.shared.add();
     same->second->answers.push_back(std::move(answer));
@@ -62,7 +64,7 @@ void PolicyChecks::ask(RightsQuestion question, Answer answer) {
     return answer(tl::make_unexpected(pool_exhausted(std::to_string(waiting_.size()) + " questions wait already")));
   }
   auto pending = std::make_shared<Pending>(
-      Pending{.key = key, .question = std::move(question), .answers = {}, .since = clock_.now()});
+      Pending{.key = key, .question = std::move(question), .answers = {}, .since = clock_.now(), .reads = reads});
   pending->answers.push_back(std::move(answer));
   pending_.emplace(std::move(key), pending);
   waiting_.push_back(std::move(pending));
@@ -104,7 +106,7 @@ postgres::Task<void> PolicyChecks::run(std::vector<PendingRef> batch) {
   } else {
     const ProbeAnswers answers = probes.read(reply);
     if (reply) adapt(answers);
-    take_over(answers, batch, !reply && reply.error().kind == ErrorClass::kConnectionLost);
+    for (std::size_t i = 0; i < batch.size(); ++i) take_over(batch[i], answers.answers[i]);
   }
   serve();
 }
@@ -116,27 +118,30 @@ void PolicyChecks::adapt(const ProbeAnswers& answers) {
       answers.was_slow ? std::max<std::size_t>(1, batch_max_ / 2) : std::min(ProbeBatch::kQuestionsMax, batch_max_ * 2);
 }
 
-void PolicyChecks::take_over(const ProbeAnswers& answers, const std::vector<PendingRef>& batch, bool is_lost) {
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    const PendingRef& pending = batch[i];
-    // Nothing of a probe remains, so it may be sent a second time.
-    const bool is_lost_first = is_lost && !std::exchange(pending->was_lost, true);
-    const bool has_to_be_alone = !answers.answers[i].has_value();
-    if (is_closed_ || (!is_lost_first && !has_to_be_alone)) {
-      const RightsFault closed{RightsFaultKind::kUnavailable, "the connection was closed"};
-      answer(pending, answers.answers[i].value_or(tl::make_unexpected(closed)));
-      continue;
-    }
-    if (has_to_be_alone) counters_.again_alone.add();
-    pending->is_alone = has_to_be_alone;
-    again_.push_back(pending);
+void PolicyChecks::take_over(const PendingRef& pending, const ProbeAnswer& said) {
+  const auto join = [](std::optional<bool> known, std::optional<bool> now) { return now ? now : known; };
+  if (said.answer && !said.has_to_be_alone) {
+    pending->known = {.broadcast_read = join(pending->known.broadcast_read, said.answer->broadcast_read),
+                      .broadcast_write = join(pending->known.broadcast_write, said.answer->broadcast_write),
+                      .presence_read = join(pending->known.presence_read, said.answer->presence_read),
+                      .presence_write = join(pending->known.presence_write, said.answer->presence_write)};
   }
+  if (said.is_complete()) return answer(pending, said.answer ? RightsAnswer(pending->known) : said.answer);
+  if (is_closed_)
+    return answer(pending, tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, std::string(kClosed)}));
+  if (said.has_to_be_alone) {
+    pending->is_alone = true;
+    counters_.again_alone.add();
+  } else {
+    pending->question.asked = said.remains;
+  }
+  again_.push_back(pending);
 }
 
 void PolicyChecks::answer(const PendingRef& pending, const RightsAnswer& said) {
   pending_.erase(pending->key);
-  if (pending->question.asked.broadcast_read || pending->question.asked.presence_read)
-    read_times_.record(std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - pending->since).count());
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - pending->since).count();
+  (pending->reads ? times_.reading : times_.writing).record(took);
   for (const Answer& one : std::exchange(pending->answers, {})) one(said);
 }
 
@@ -172,7 +177,7 @@ void PolicyChecks::close() {
   closed_.set();
   for (auto* queue : {&again_, &waiting_}) {
     for (const PendingRef& pending : std::exchange(*queue, {}))
-      answer(pending, tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, "the connection was closed"}));
+      answer(pending, tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, std::string(kClosed)}));
   }
 }
 

@@ -32,9 +32,12 @@ struct PolicyChecksConfig {
   std::string superuser{};                        // name of the login where it is one
 };
 
-// Milliseconds of one evaluation, from the question to the answer.
-inline constexpr std::array<std::int64_t, 4> kReadCheckBounds{10, 250, 5'000, 15'000};
-using ReadCheckTimes = Histogram<kReadCheckBounds>;
+// Milliseconds from a question to its answer.
+inline constexpr std::array<std::int64_t, 4> kCheckBounds{10, 250, 5'000, 15'000};
+struct CheckTimes {
+  Histogram<kCheckBounds> reading;
+  Histogram<kCheckBounds> writing;
+};
 
 // Written by the thread of the databases, read by anyone.
 struct PolicyCounters {
@@ -52,7 +55,7 @@ class PolicyChecks {  // loop-bound
 
   // All references outlive it. While `given_up` is open no questions are taken; `on_too_many` is told when that begins.
   PolicyChecks(boost::asio::io_context& io, postgres::Pool& pool, PolicyChecksConfig config, const Clock& clock,
-               Random& random, RecentFailures& given_up, PolicyCounters& counters, ReadCheckTimes& read_times,
+               Random& random, RecentFailures& given_up, PolicyCounters& counters, CheckTimes& times,
                std::function<void()> on_too_many);
   ~PolicyChecks();
   PolicyChecks(const PolicyChecks&) = delete;
@@ -74,8 +77,9 @@ class PolicyChecks {  // loop-bound
     RightsQuestion question;
     std::vector<Answer> answers;
     Time since;
+    bool reads = false;
     bool is_alone = false;
-    bool was_lost = false;  // with its connection, once
+    Rights known{};  // of an answer that is not complete yet
   };
   using PendingRef = std::shared_ptr<Pending>;
 
@@ -83,7 +87,7 @@ class PolicyChecks {  // loop-bound
   std::vector<PendingRef> next_batch();
   postgres::Task<void> run(std::vector<PendingRef> batch);
   void adapt(const ProbeAnswers& answers);
-  void take_over(const ProbeAnswers& answers, const std::vector<PendingRef>& batch, bool is_lost);
+  void take_over(const PendingRef& pending, const ProbeAnswer& answer);
   void answer(const PendingRef& pending, const RightsAnswer& answer);
   void note_given_up();
   void watch();
@@ -95,7 +99,7 @@ class PolicyChecks {  // loop-bound
   Random& random_;
   RecentFailures& given_up_;
   PolicyCounters& counters_;
-  ReadCheckTimes& read_times_;
+  CheckTimes& times_;
   const std::function<void()> on_too_many_;
 
   std::unordered_map<std::string, PendingRef> pending_;  // all of them, by what is asked

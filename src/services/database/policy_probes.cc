@@ -150,8 +150,8 @@ RightsFault fault_of(const PgError& error) {
       return error.sqlstate == "57014" ? RightsFault{Kind::kCancelled, error.message}
                                        : RightsFault{Kind::kUnavailable, text};
     case ErrorClass::kServer:
-      // Which is no failed CHECK: there the detail shows the whole row. Messages are in the language of the server.
-      if (error.sqlstate == "23514" && error.detail.find("(inserted_at) = (") != std::string::npos)
+      // check_violation, but of no constraint that has a name. Messages are in the language of the server.
+      if (error.sqlstate == "23514" && error.constraint.empty() && error.table == "messages")
         return {Kind::kMissingPartition, text};
       return {is_of_the_database(error.sqlstate) ? Kind::kUnavailable : Kind::kPolicy, text};
     case ErrorClass::kResultTooLarge:
@@ -211,11 +211,10 @@ void ProbeBatch::ask(Asked& asked, const std::string& now) {
                 .parameters = {question.topic, claims_for_policies(question.claims), question.claims.subject,
                                question.claims.role, question.headers ? *question.headers : "{}"}});
   };
-  const auto go_back = [&] { add({.sql = kGoBack, .runs = postgres::Runs::kInAnyCase}); };
   const auto attempt = [&](std::string_view extension) {
     return add({.sql = kTry, .parameters = {question.topic, std::string(extension), now}});
   };
-  if (&asked != &asked_.front()) go_back();
+  if (&asked != &asked_.front()) add({.sql = kGoBack, .runs = postgres::Runs::kInAnyCase});
   asked.settings = take_the_role();
   if (reads(question.asked)) {
     ArrayText ids;
@@ -224,22 +223,16 @@ void ProbeBatch::ask(Asked& asked, const std::string& now) {
     asked.look = add({.sql = kLook, .parameters = {now, ids.take()}});
   }
   if (question.asked.broadcast_write) asked.write_broadcast = attempt(kBroadcast);
+  // Which sees the row of the broadcast. Where that was denied, it is skipped and asked for later.
   if (question.asked.presence_write) asked.write_presence = attempt(kPresence);
-  if (!question.asked.broadcast_write || !question.asked.presence_write) return;
-  // Where the first one is denied, the second is asked without it.
-  go_back();
-  asked.settings_again = take_the_role();
-  asked.write_presence_again = attempt(kPresence);
 }
 
 ProbeAnswers ProbeBatch::read(const postgres::SectionsReply& reply) const {
   ProbeAnswers out;
   out.answers.resize(asked_.size());
-  const auto fail_all = [&](const PgError& error) {
-    for (auto& answer : out.answers) answer = tl::make_unexpected(fault_of(error));
-  };
+  const auto all_have = [&](const ProbeAnswer& answer) { std::ranges::fill(out.answers, answer); };
   if (!reply) {
-    fail_all(reply.error());
+    all_have({.answer = tl::make_unexpected(fault_of(reply.error()))});
     return out;
   }
   const auto& sees_probes = (*reply)[static_cast<std::size_t>(sees_probes_)];
@@ -247,27 +240,36 @@ ProbeAnswers ProbeBatch::read(const postgres::SectionsReply& reply) const {
   // Before the savepoint all are in the same boat, though one topic may have been the reason.
   const auto& together = rows_ < 0 ? sees_probes : (*reply)[static_cast<std::size_t>(rows_)];
   if (!together) {
-    out.was_slow = together.error().sqlstate == "57014";
-    if (is_alone() || fault_of(together.error()).kind == RightsFaultKind::kMissingPartition) fail_all(together.error());
+    const RightsFault fault = fault_of(together.error());
+    out.was_slow = fault.kind == RightsFaultKind::kCancelled;
+    const bool is_for_all = is_alone() || fault.kind == RightsFaultKind::kMissingPartition;
+    all_have({.answer = tl::make_unexpected(fault), .has_to_be_alone = !is_for_all});
     return out;
   }
-  if (out.policies_see_probes && !is_alone()) return out;
+  if (out.policies_see_probes && !is_alone()) {
+    all_have({.has_to_be_alone = true});
+    return out;
+  }
   for (std::size_t i = 0; i < asked_.size(); ++i) {
-    RightsAnswer answer = answer_to(asked_[i], *reply);
+    out.answers[i] = answer_to(asked_[i], *reply);
+    const RightsAnswer& answer = out.answers[i].answer;
     const bool took_too_long = !answer && answer.error().kind == RightsFaultKind::kCancelled;
     out.was_slow = out.was_slow || took_too_long;
-    if (!took_too_long || is_alone()) out.answers[i] = std::move(answer);
+    out.answers[i].has_to_be_alone = took_too_long && !is_alone();
   }
   return out;
 }
 
-RightsAnswer ProbeBatch::answer_to(const Asked& asked, const Replies& replies) const {
+ProbeAnswer ProbeBatch::answer_to(const Asked& asked, const Replies& replies) const {
   const auto at = [&](int statement) -> const postgres::Result<postgres::Rows>& {
     return replies[static_cast<std::size_t>(statement)];
   };
-  const auto failed = [&](int statement) { return tl::make_unexpected(fault_of(at(statement).error())); };
+  const auto failed = [&](int statement) {
+    return ProbeAnswer{.answer = tl::make_unexpected(fault_of(at(statement).error()))};
+  };
   if (!at(asked.settings)) return failed(asked.settings);
-  Rights rights;
+  ProbeAnswer out;
+  Rights& rights = out.answer.value();
   if (asked.look >= 0) {
     if (!at(asked.look)) return failed(asked.look);
     const postgres::Rows& rows = *at(asked.look);
@@ -285,13 +287,14 @@ RightsAnswer ProbeBatch::answer_to(const Asked& asked, const Replies& replies) c
     if (!rights.broadcast_write) return failed(asked.write_broadcast);
   }
   if (asked.write_presence >= 0) {
-    const bool is_again = rights.broadcast_write == false;
-    if (is_again && !at(asked.settings_again)) return failed(asked.settings_again);
-    const int attempt = is_again ? asked.write_presence_again : asked.write_presence;
-    rights.presence_write = allowed(at(attempt));
-    if (!rights.presence_write) return failed(attempt);
+    if (rights.broadcast_write == false) {
+      out.remains.presence_write = true;
+      return out;
+    }
+    rights.presence_write = allowed(at(asked.write_presence));
+    if (!rights.presence_write) return failed(asked.write_presence);
   }
-  return rights;
+  return out;
 }
 
 }  // namespace rt::database

@@ -30,8 +30,17 @@ std::optional<RightsFault> refused_unasked(const RightsQuestion& question, std::
 // How an error of the database is told.
 RightsFault fault_of(const postgres::PgError& error);
 
+struct ProbeAnswer {
+  // Nothing more is to be asked. Else a part of the answer may be known already.
+  bool is_complete() const { return remains == AskedRights{} && !has_to_be_alone; }
+
+  RightsAnswer answer;
+  AskedRights remains{};         // to be asked in another transaction
+  bool has_to_be_alone = false;  // all of it has to be asked again, by itself
+};
+
 struct ProbeAnswers {
-  std::vector<std::optional<RightsAnswer>> answers;  // by question; nullopt: it has to be asked by itself
+  std::vector<ProbeAnswer> answers;  // by question
   bool policies_see_probes = false;
   bool was_slow = false;  // one took longer than it may where others wait behind it
 };
@@ -61,15 +70,13 @@ class ProbeBatch {
     int look = -1;
     int write_broadcast = -1;
     int write_presence = -1;
-    int settings_again = -1;
-    int write_presence_again = -1;
   };
   using Replies = std::vector<postgres::Result<postgres::Rows>>;
 
   int add(postgres::Statement statement);
   void write_rows(const std::string& now);
   void ask(Asked& asked, const std::string& now);
-  RightsAnswer answer_to(const Asked& asked, const Replies& replies) const;
+  ProbeAnswer answer_to(const Asked& asked, const Replies& replies) const;
   bool is_alone() const { return asked_.size() == 1; }
 
   postgres::Batch batch_;

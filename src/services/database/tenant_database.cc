@@ -38,6 +38,9 @@ TenantDatabase::TenantDatabase(const DatabaseParts& parts, std::string tenant, T
 TenantDatabase::~TenantDatabase() { RT_CHECK(stage_ == Stage::kStopping && group_.size() == 0); }
 
 void TenantDatabase::ask(RightsQuestion question, Answer answer) {
+  // It is not worth waiting for what has just failed; right after the loss it is.
+  if (stage_ == Stage::kReady && !recovery_failure_.empty())
+    return answer(fault(RightsFaultKind::kUnavailable, recovery_failure_));
   if (stage_ == Stage::kReady) return checks_->ask(std::move(question), std::move(answer));
   if (stage_ != Stage::kOpening) return answer(fault(RightsFaultKind::kUnavailable, "the connection was closed"));
   if (waiting_.size() >= parts_.config.waiting_max) {
@@ -82,6 +85,7 @@ void TenantDatabase::become_ready(const Opening& opening) {
   how.application_name = "realtime_connect";
   postgres::PoolConfig config;
   config.connections_max = settings_.pool_size;
+  config.pipeline_max = 1;  // nobody waits behind a policy while another connection is free
   config.wait_timeout = settings_.queue_target;
   config.idle_timeout = kIdleTimeout;
   pool_ = std::make_unique<postgres::Pool>(parts_.surroundings, std::move(how), config, parts_.clock, parts_.random,
@@ -93,7 +97,7 @@ void TenantDatabase::become_ready(const Opening& opening) {
                          .queue_target = settings_.queue_target,
                          .waiting_max = parts_.config.waiting_max,
                          .superuser = opening.is_superuser ? settings_.connection.user : std::string()},
-      parts_.clock, parts_.random, breakers_->given_up, parts_.counters.policies, state_->read_checks, [this] {
+      parts_.clock, parts_.random, breakers_->given_up, parts_.counters.policies, state_->checks, [this] {
         log(LogLevel::kCritical, "IncreaseConnectionPool",
             "Too many database timeouts: private channels are refused until there were fewer in the last 30 s; raise "
             "db_pool of the tenant, or make its policies faster");
@@ -171,10 +175,12 @@ postgres::Task<void> TenantDatabase::recover() {
     if (stage_ != Stage::kReady) co_return;
     if (reply) {
       is_recovering_ = false;
+      recovery_failure_.clear();
       state_->is_connected = true;
       log(LogLevel::kInfo, "", "the tenant database is connected again");
       co_return;
     }
+    recovery_failure_ = reply.error().message;
     if (parts_.clock.now() >= until) {
       log(LogLevel::kWarning, "DatabaseConnectionRecoveryWindowExceeded",
           "gave the tenant database up: " + reply.error().message);

@@ -49,7 +49,7 @@ struct Breakers {
 struct DatabaseState {
   std::atomic<bool> is_connected{false};
   std::atomic<int> partition_days_ahead{0};
-  ReadCheckTimes read_checks;
+  CheckTimes checks;
 };
 
 struct DatabaseCounters {
@@ -135,6 +135,7 @@ class TenantDatabase {  // loop-bound
   int vacant_minutes_ = 0;
   Time partitions_at_{};  // when they were looked at
   bool is_recovering_ = false;
+  std::string recovery_failure_;  // of the last attempt; empty: there was none yet
   bool is_keeping_partitions_ = false;
   std::vector<postgres::Event*> until_settled_;  // who waits for it to be ready, or not
   postgres::Event stopped_;                      // for recover()
