@@ -60,7 +60,7 @@ Child::~Child() {
 }
 
 bool Child::has_ended() {
-  if (!reaped_) reaped_ = waitpid(pid_, nullptr, WNOHANG) == pid_;
+  if (!reaped_) reaped_ = waitpid(pid_, &status_, WNOHANG) == pid_;
   return reaped_;
 }
 

@@ -26,12 +26,14 @@ class Child {
 
   pid_t pid() const { return pid_; }
   bool has_ended();
+  bool has_succeeded() const { return reaped_ && status_ == 0; }
 
  private:
   explicit Child(pid_t pid) : pid_(pid) {}
 
   const pid_t pid_;
   bool reaped_ = false;
+  int status_ = 0;  // as waitpid() tells it
 };
 
 }  // namespace rt::load

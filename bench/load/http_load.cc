@@ -84,7 +84,7 @@ Result<void> HttpLoad::run(std::string_view request, std::size_t times, int expe
 }
 
 // False: it is not complete yet.
-Result<bool> HttpLoad::take_response(Connection& connection, const std::string& status_line) const {
+Result<bool> HttpLoad::take_response(Connection& connection, const std::string& status_line) {
   char bytes[16 * 1024];
   const ssize_t count = recv(connection.fd, bytes, sizeof(bytes), 0);
   if (count <= 0) return fail("the server ended a kept connection");
@@ -95,6 +95,7 @@ Result<bool> HttpLoad::take_response(Connection& connection, const std::string& 
   if (!received.starts_with(status_line)) return fail("not the expected response: " + received);
   const std::size_t length = end + 4 + content_length(std::string_view(received).substr(0, end));
   if (received.size() < length) return false;
+  body_.assign(received, end + 4, length - end - 4);
   received.erase(0, length);
   return true;
 }

@@ -21,6 +21,8 @@ class HttpLoad {
 
   // Sends the request so many times in all, one at a time on each connection. Any other status is an error.
   Result<void> run(std::string_view request, std::size_t times, int expected_status);
+  // Of the last response.
+  const std::string& body() const { return body_; }
 
  private:
   struct Connection {
@@ -30,9 +32,10 @@ class HttpLoad {
   };
 
   HttpLoad() = default;
-  Result<bool> take_response(Connection& connection, const std::string& status_line) const;
+  Result<bool> take_response(Connection& connection, const std::string& status_line);
 
   std::vector<Connection> connections_;
+  std::string body_;
 };
 
 }  // namespace rt::load

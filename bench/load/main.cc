@@ -31,7 +31,7 @@ struct Scenario {
 constexpr Scenario kScenarios[] = {
     {"fanout", fan_out},  {"topics", topics}, {"connections", connections}, {"payloads", payloads},
     {"workers", workers}, {"rest", rest},     {"hostile", hostile},         {"neighbours", neighbours},
-    {"tls", tls},         {"scrape", scrape}, {"presence", presence},
+    {"tls", tls},         {"scrape", scrape}, {"presence", presence},       {"private", private_joins},
 };
 
 struct Options {

@@ -41,14 +41,16 @@ std::string spread_text(const Series& values) {
 
 std::string budget_text(const Row& row) {
   std::string out;
-  if (row.value_max) out += "<= " + grouped(*row.value_max, row.value_max < 10.0 ? kRatioDecimals : 0) + " " + row.unit;
-  if (row.ratio_max)
-    out += (out.empty() ? "" : ", ") + std::string("ratio <= ") + fixed(*row.ratio_max, kRatioDecimals);
+  const auto add = [&](std::string text) { out += (out.empty() ? "" : ", ") + std::move(text); };
+  const auto bound = [&](double value) { return grouped(value, value < 10.0 ? kRatioDecimals : 0) + " " + row.unit; };
+  if (row.value_min) add(">= " + bound(*row.value_min));
+  if (row.value_max) add("<= " + bound(*row.value_max));
+  if (row.ratio_max) add("ratio <= " + fixed(*row.ratio_max, kRatioDecimals));
   return out;
 }
 
 std::string verdict_text(const Row& row) {
-  if (!row.value_max && !row.ratio_max) return row.note;
+  if (!row.has_budget()) return row.note;
   const std::string verdict = row.values.empty() ? "" : row.is_met() ? "ok" : "MISSED";
   return verdict + (verdict.empty() || row.note.empty() ? "" : ", ") + row.note;
 }
@@ -92,9 +94,10 @@ std::string json_of(const Row& row) {
   append_series(out, "value", row.values);
   append_series(out, "baseline", row.baseline);
   append_series(out, "ratio", row.ratio);
+  if (row.value_min) out += ",\"value_min\":" + fixed(*row.value_min, 2);
   if (row.value_max) out += ",\"value_max\":" + fixed(*row.value_max, 2);
   if (row.ratio_max) out += ",\"ratio_max\":" + fixed(*row.ratio_max, 2);
-  if ((row.value_max || row.ratio_max) && !row.values.empty()) out += row.is_met() ? ",\"met\":true" : ",\"met\":false";
+  if (row.has_budget() && !row.values.empty()) out += row.is_met() ? ",\"met\":true" : ",\"met\":false";
   if (!row.note.empty()) out += ",\"note\":" + json::quoted(row.note);
   return out + "}";
 }
@@ -116,9 +119,10 @@ Series ratios(const Series& values, const Series& baseline) {
 }
 
 bool Row::is_met() const {
-  const bool value_met = !value_max || median(values) <= *value_max;
+  const bool is_enough = !value_min || median(values) >= *value_min;
+  const bool is_in_bounds = !value_max || median(values) <= *value_max;
   const bool ratio_met = !ratio_max || median(ratio) <= *ratio_max;
-  return value_met && ratio_met;
+  return is_enough && is_in_bounds && ratio_met;
 }
 
 std::string Report::table() const {

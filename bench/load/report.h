@@ -21,10 +21,12 @@ struct Row {
   Series values;
   Series baseline;  // may be empty
   Series ratio;     // likewise
+  std::optional<double> value_min;
   std::optional<double> value_max;
   std::optional<double> ratio_max;
   std::string note;  // instead of figures, or beside them
 
+  bool has_budget() const { return value_min || value_max || ratio_max; }
   bool is_met() const;
 };
 

@@ -30,5 +30,6 @@ Result<void> neighbours(const Bench& bench);
 Result<void> tls(const Bench& bench);
 Result<void> scrape(const Bench& bench);
 Result<void> presence(const Bench& bench);
+Result<void> private_joins(const Bench& bench);
 
 }  // namespace rt::load

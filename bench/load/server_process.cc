@@ -57,6 +57,12 @@ std::vector<std::string> arguments(const ServerConfig& config, const std::filesy
   return args;
 }
 
+// In seconds since 1970.
+std::string tomorrow() {
+  constexpr std::time_t kDay = 24 * 60 * 60;
+  return std::to_string(std::time(nullptr) + kDay);
+}
+
 std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   std::vector<char*> out;
   for (std::string& text : texts) out.push_back(text.data());
@@ -130,8 +136,12 @@ std::string ServerProcess::token() const { return token(kSecret); }
 std::string ServerProcess::operator_token() const { return auth::mint(kSecret, R"({"role":"service_role"})"); }
 
 std::string ServerProcess::token(std::string_view secret) const {
-  constexpr std::time_t kDay = 24 * 60 * 60;
-  return auth::mint(secret, R"({"role":"authenticated","exp":)" + std::to_string(std::time(nullptr) + kDay) + "}");
+  return auth::mint(secret, R"({"role":"authenticated","exp":)" + tomorrow() + "}");
+}
+
+std::string ServerProcess::token_of_user(std::string_view subject) const {
+  return auth::mint(kSecret, R"({"aud":"authenticated","role":"authenticated","sub":")" + std::string(subject) +
+                                 R"(","exp":)" + tomorrow() + "}");
 }
 
 std::string ServerProcess::handshake(std::string_view more_headers) const {

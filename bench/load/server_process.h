@@ -49,6 +49,7 @@ class ServerProcess {
   std::string log() const;  // stdout and stderr so far
 
   std::string token() const;  // a valid one of the tenant
+  std::string token_of_user(std::string_view subject) const;
   // A request for a WebSocket with a valid token, on version 2.0.0 of the protocol. `more_headers` are whole lines.
   std::string handshake(std::string_view more_headers = {}) const;
 
