@@ -39,6 +39,7 @@ namespace rt::app {
 namespace {
 
 namespace asio = boost::asio;
+using OldMessages = database::TenantDatabases::OldMessages;
 
 constexpr std::size_t kJobsMax = 32;  // scrapes and lists of tenants that wait; more get 503
 
@@ -425,8 +426,10 @@ int serve(Config config) {
       {.find = [&directory](std::string_view name) { return directory.find(name); },
        .users = [&tenants](std::string_view name) { return tenants.users_of(name); },
        .on_migrations =
-           [&registry](const std::string& name, std::int64_t migrations) {
-             (*registry)->put(name, "{\"migrations_ran\":" + std::to_string(migrations) + "}", [](const auto&) {});
+           [&registry](const std::string& name, std::int64_t migrations, const std::function<void()>& done) {
+             const bool is_posted = (*registry)->put(name, "{\"migrations_ran\":" + std::to_string(migrations) + "}",
+                                                     [done](const auto&) { done(); });
+             if (!is_posted) done();
            }},
       secrets, clock, random, **log);
   node.ask_rights = [&databases](std::string_view tenant, RightsQuestion question, realtime::AnswerRights answer) {
@@ -460,7 +463,7 @@ int serve(Config config) {
                                            std::function<void()> done) { databases.disconnect(name, std::move(done)); },
        .prepare_database =
            [&databases](const std::string& name, std::function<void(bool)> done) {
-             databases.prepare(name,
+             databases.prepare(name, OldMessages::kStay,
                                [done = std::move(done)](const Result<void>& prepared) { done(prepared.has_value()); });
            },
        .region = config.region,
@@ -530,7 +533,7 @@ int serve(Config config) {
            .presence_rate = change.effects.presence_rate});
   });
   if (config.seed_self_host && config.db_host) {
-    databases.prepare(config.self_host_tenant_name, [&log](const Result<void>& prepared) {
+    databases.prepare(config.self_host_tenant_name, OldMessages::kAreDropped, [&log](const Result<void>& prepared) {
       (*log)->info(prepared ? "Tenant set-up successfully" : "Failed to set-up tenant: " + prepared.error().message);
     });
   }

@@ -97,7 +97,10 @@ postgres::Task<rt::Result<Opening, OpeningFault>> open_database(postgres::Surrou
                                                  {}});
     }
   }
-  if (const postgres::ServerInfo server = connection.server(); server.is_read_only && !server.is_standby)
+  const postgres::ServerInfo server = connection.server();
+  if (server.is_standby)
+    co_return refuse("this server is a standby, where nothing can be written: name the primary instead");
+  if (server.is_read_only)
     co_return refuse("this database is read-only (default_transaction_read_only), and policies are asked by writing");
 
   Opening out;

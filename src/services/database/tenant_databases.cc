@@ -65,7 +65,7 @@ struct TenantDatabases::Loop {
               .counters = owner.counters_,
               .config = owner.config_.each,
               .on_opened = [&owner](const std::string& name,
-                                    const Opening& opening) { owner.note_opened(name, opening); },
+                                    const Opening& opening) { owner.note_opened(name, opening, [] {}); },
               .on_failed = [&owner](const std::string& name,
                                     const OpeningFault& fault) { owner.note_failed(name, fault); }},
         stopped(io),
@@ -249,14 +249,15 @@ postgres::Task<void> TenantDatabases::tell_health(std::string external_id, std::
   done(out);
 }
 
-void TenantDatabases::prepare(const std::string& external_id, std::function<void(Result<void>)> done) {
-  asio::post(loop_->io, [this, external_id, done = std::move(done)]() mutable {
+void TenantDatabases::prepare(const std::string& external_id, OldMessages old, std::function<void(Result<void>)> done) {
+  asio::post(loop_->io, [this, external_id, old, done = std::move(done)]() mutable {
     if (loop_->is_stopping) return done(fail("the server is stopping"));
-    loop_->group.spawn(prepare_now(external_id, std::move(done)));
+    loop_->group.spawn(prepare_now(external_id, old, std::move(done)));
   });
 }
 
-postgres::Task<void> TenantDatabases::prepare_now(std::string external_id, std::function<void(Result<void>)> done) {
+postgres::Task<void> TenantDatabases::prepare_now(std::string external_id, OldMessages old,
+                                                  std::function<void(Result<void>)> done) {
   const auto record = surroundings_.find(external_id);
   auto settings = record ? settings_of(*record, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
   if (!settings) {
@@ -268,8 +269,8 @@ postgres::Task<void> TenantDatabases::prepare_now(std::string external_id, std::
   const auto opening =
       co_await open_database(loop_->parts.surroundings, **std::move(settings), Purpose::kForSchema, loop_->migrating);
   if (opening) {
-    note_opened(external_id, *opening);
-    co_return done({});
+    if (old == OldMessages::kAreDropped) co_await clean_one(external_id);
+    co_return note_opened(external_id, *opening, [done = std::move(done)] { done({}); });
   }
   note_failed(external_id, opening.error());
   log(LogLevel::kError, external_id, opening.error().code, opening.error().text);
@@ -335,29 +336,31 @@ postgres::Task<void> TenantDatabases::clean_one(std::string external_id) {
 
 // --- What is told of it
 
-void TenantDatabases::note_opened(const std::string& external_id, const Opening& opening) {
+void TenantDatabases::note_opened(const std::string& external_id, const Opening& opening, std::function<void()> done) {
   if (opening.has_migrated) {
     const std::string region = region_of(external_id);
     const std::lock_guard lock(mutex_);
     migrations_->took[region].record(opening.migration_took.count());
   }
-  note_migrations(external_id, opening.migrations_found, opening.migrations);
+  note_migrations(external_id, opening.migrations_found, opening.migrations, std::move(done));
 }
 
 // What was found counts, whatever the record says: the database may have been restored.
-void TenantDatabases::note_migrations(const std::string& external_id, std::int64_t found, std::int64_t now) {
+void TenantDatabases::note_migrations(const std::string& external_id, std::int64_t found, std::int64_t now,
+                                      std::function<void()> done) {
   const auto record = surroundings_.find(external_id);
-  if (!record) return;
+  if (!record) return done();
   if (record->migrations_ran > 0 && record->migrations_ran != found) {
     log(LogLevel::kWarning, external_id, "MigrationCountMismatch",
         "its database had " + std::to_string(found) + " migrations, its record says " +
             std::to_string(record->migrations_ran));
   }
-  if (now != record->migrations_ran && surroundings_.on_migrations) surroundings_.on_migrations(external_id, now);
+  if (now == record->migrations_ran) return done();
+  surroundings_.on_migrations(external_id, now, std::move(done));
 }
 
 void TenantDatabases::note_failed(const std::string& external_id, const OpeningFault& fault) {
-  if (fault.migrations_found) note_migrations(external_id, *fault.migrations_found, *fault.migrations_found);
+  if (fault.migrations_found) note_migrations(external_id, *fault.migrations_found, *fault.migrations_found, [] {});
   if (fault.code != "MigrationsFailedToRun") return;
   const std::lock_guard lock(mutex_);
   ++migrations_->failed[fault.sqlstate.empty() ? "other" : condition_of(fault.sqlstate)];

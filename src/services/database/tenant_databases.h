@@ -51,8 +51,10 @@ class TenantDatabases {
   struct Surroundings {
     std::function<std::shared_ptr<const TenantRecord>(std::string_view external_id)> find;  // null: there is none
     std::function<std::int64_t(std::string_view external_id)> users;                        // connected now
-    // So many migrations are in its database, which is not what its record says. On the thread of the databases.
-    std::function<void(const std::string& external_id, std::int64_t migrations)> on_migrations;
+    // So many migrations are in its database, which is not what its record says. On the thread of the databases;
+    // `done` is called, from any thread, once the record says so or cannot.
+    std::function<void(const std::string& external_id, std::int64_t migrations, std::function<void()> done)>
+        on_migrations;
   };
   using Answer = std::function<void(RightsAnswer)>;
 
@@ -78,9 +80,10 @@ class TenantDatabases {
   void disconnect(const std::string& external_id, std::function<void()> done);
   // Waits up to 15 s for a connection that is being made; makes none.
   void health(const std::string& external_id, std::function<void(DatabaseHealth)> done);
-  // Brings its schema up to date, on a connection for just that. The error is for the log, and is there already. A
-  // tenant without a database needs nothing.
-  void prepare(const std::string& external_id, std::function<void(Result<void>)> done);
+  // Brings its schema up to date, on a connection for just that, and drops old messages where that is asked for. The
+  // error is for the log, and is there already. A tenant without a database needs nothing. `done`: on any thread.
+  enum class OldMessages : std::uint8_t { kStay, kAreDropped };
+  void prepare(const std::string& external_id, OldMessages old, std::function<void(Result<void>)> done);
 
   const DatabaseCounters& counters() const { return counters_; }
   // Of tenants whose database was connected to, in no order.
@@ -103,13 +106,14 @@ class TenantDatabases {
   void let_go(Tenant& tenant, std::function<void()> done);
   postgres::Task<void> end(std::unique_ptr<TenantDatabase> database, std::function<void()> done);
   postgres::Task<void> tell_health(std::string external_id, std::function<void(DatabaseHealth)> done);
-  postgres::Task<void> prepare_now(std::string external_id, std::function<void(Result<void>)> done);
+  postgres::Task<void> prepare_now(std::string external_id, OldMessages old, std::function<void(Result<void>)> done);
   postgres::Task<void> every_minute();
   postgres::Task<void> clean();
   postgres::Task<void> clean_one(std::string external_id);
   postgres::Task<void> end_all();
-  void note_opened(const std::string& external_id, const Opening& opening);
-  void note_migrations(const std::string& external_id, std::int64_t found, std::int64_t now);
+  void note_opened(const std::string& external_id, const Opening& opening, std::function<void()> done);
+  void note_migrations(const std::string& external_id, std::int64_t found, std::int64_t now,
+                       std::function<void()> done);
   void note_failed(const std::string& external_id, const OpeningFault& fault);
   void log(LogLevel level, std::string_view external_id, std::string_view code, const std::string& text) const;
   std::string region_of(const std::string& external_id) const;
