@@ -4,9 +4,7 @@
 
 #include <boost/asio/awaitable.hpp>
 
-#include "io/postgres/partitions.h"
-#include "io/postgres/schema.h"
-#include "testing/postgres_loop.h"
+#include "testing/tenant_schema.h"
 
 namespace rt::database {
 namespace {
@@ -20,12 +18,7 @@ std::string sql(const std::string& text) { return PostgresCluster::shared().sql(
 struct Database {
   Database() {
     connection = loop.open();
-    if (sql("SELECT to_regnamespace('realtime')").empty()) {
-      sql("CREATE ROLE anon; CREATE ROLE authenticated; CREATE ROLE service_role BYPASSRLS; "
-          "CREATE ROLE supabase_admin SUPERUSER; CREATE ROLE dashboard_user");
-      REQUIRE(loop.run(postgres::migrate(*connection)));
-      REQUIRE(loop.run(postgres::make_partitions(*connection)));
-    }
+    testing::make_tenant_schema(loop);
   }
   ~Database() {
     sql("DO $$ DECLARE p record; BEGIN FOR p IN SELECT polname FROM pg_policy WHERE polrelid = "

@@ -305,5 +305,107 @@ TEST_CASE("a single broadcast that cannot be sent says why [H-053] [H-057] [H-05
   CHECK(node.published.size() == 2);
 }
 
+TEST_CASE(
+    "a private broadcast goes where its sender may write, on the private topic only [H-044] [H-045] [H-047] [H-056]") {
+  Node node;
+  node.rights = [](const RightsQuestion& question) {
+    CHECK(question.asked == AskedRights{.broadcast_write = true});
+    CHECK(question.headers->find(R"("x-tier":"gold")") != std::string::npos);
+    return RightsAnswer(Rights{.broadcast_write = question.topic == "mine"});
+  };
+  const auto send = [&](const char* target) {
+    return node.post(target, "{}", "application/json", {{"x-tier", "gold"}});
+  };
+  CHECK(send("/api/broadcast/mine/events/e?private=true").status == 202);
+  REQUIRE(node.published.size() == 1);
+  CHECK(node.published[0].privacy == Privacy::kPrivate);
+  CHECK(node.published[0].topic == "realtime:mine");
+  const auto denied = send("/api/broadcast/yours/events/e?private=true");
+  CHECK(denied.status == 403);
+  CHECK(denied.body == R"({"message":"Unauthorized"})");
+  CHECK(header(denied, "x-rate-limit") == "100");
+  CHECK(node.published.size() == 1);
+
+  node.published.clear();
+  node.asked.clear();
+  const auto batch = node.post("/api/broadcast",
+                               R"({"messages":[{"topic":"mine","event":"1","payload":{},"private":true},)"
+                               R"({"topic":"yours","event":"2","payload":{},"private":true},)"
+                               R"({"topic":"mine","event":"3","payload":{}},)"
+                               R"({"topic":"mine","event":"4","payload":{},"private":true}]})",
+                               "application/json", {{"x-tier", "gold"}});
+  CHECK(batch.status == 202);
+  CHECK(node.asked == std::vector<std::string>{"mine", "yours"});
+  REQUIRE(node.published.size() == 3);
+  CHECK(node.published[0].privacy == Privacy::kPublic);
+  CHECK(node.published[1].payload.find(R"("event":"1")") != std::string::npos);
+  CHECK(node.published[1].privacy == Privacy::kPrivate);
+  CHECK(node.published[2].payload.find(R"("event":"4")") != std::string::npos);
+}
+
+TEST_CASE("each failure of a private broadcast has its status and text [H-057]") {
+  using Kind = RightsFaultKind;
+  const std::tuple<Kind, int, const char*> faults[] = {
+      {Kind::kPolicy, 422, "RLS policy error"},
+      {Kind::kCancelled, 422, "Query canceled"},
+      {Kind::kMissingPartition, 422, "Missing messages partition"},
+      {Kind::kPoolExhausted, 429, "Connection pool exhausted"},
+      {Kind::kUnavailable, 422, "Tenant database unavailable"},
+      {Kind::kInitializing, 422, "Tenant database initializing"},
+      {Kind::kNoSlots, 422, "Tenant database has too many connections"},
+      {Kind::kTooManyAttempts, 422, "Connect rate limit reached"},
+      {Kind::kOther, 500, "Unable to authorize broadcast"}};
+  for (const auto& [fault, status, text] : faults) {
+    Node node;
+    node.rights = [kind = fault](const RightsQuestion&) { return tl::make_unexpected(RightsFault{kind, "why"}); };
+    const auto response = node.post("/api/broadcast/t/events/e?private=true", "{}");
+    CHECK(response.status == status);
+    CHECK(response.body == "{\"message\":\"" + std::string(text) + "\"}");
+    CHECK(node.log.find("why") != std::string::npos);
+    CHECK(node.published.empty());
+  }
+}
+
+TEST_CASE("an answer that comes later is given then, whatever has become of the request") {
+  Node node;
+  std::vector<std::function<void(const RightsAnswer&)>> open;
+  struct Slow final : Tenant {
+    Slow(Node& owner, std::vector<std::function<void(const RightsAnswer&)>>& waiting) : inner(owner), open(waiting) {}
+    const TenantRecord& record() const override { return inner.record(); }
+    Result<TokenRef, TokenFault> verify(std::string_view token) override { return inner.verify(token); }
+    void count_request() override {}
+    double requests_per_second() override { return 0; }
+    double events_per_second() override { return 0; }
+    void log_error(std::string_view, std::string_view) override {}
+    void ask_rights(RightsQuestion, std::function<void(const RightsAnswer&)> answer) override {
+      open.push_back(std::move(answer));
+    }
+    void publish(Message message) override { inner.publish(std::move(message)); }
+    Node::Acme inner;
+    std::vector<std::function<void(const RightsAnswer&)>>& open;
+  };
+  std::vector<int> statuses;
+  {
+    http::Request request{.method = "POST", .target = "/api/broadcast"};
+    request.headers = {{"host", "acme.test"}, {"apikey", "good"}, {"content-type", "application/json"}};
+    std::string messages;
+    for (int i = 0; i < 100; ++i)
+      messages += (i == 0 ? "" : ",") + std::string(R"({"topic":"t)") + std::to_string(i) +
+                  R"(","event":"e","payload":{},"private":true})";
+    request.body = "{\"messages\":[" + messages + "]}";
+    CHECK(answer(
+        request, [&](std::string_view) { return std::make_shared<Slow>(node, open); },
+        [&statuses](const http::Response& response) { statuses.push_back(response.status); }));
+  }
+  CHECK(open.size() == 64);  // the others wait until some of these are answered
+  for (std::size_t i = 0; i < open.size(); ++i) {
+    const auto tell = open[i];  // more come by it
+    tell(RightsAnswer(Rights{.broadcast_write = true}));
+  }
+  CHECK(open.size() == 100);
+  CHECK(node.published.size() == 100);
+  CHECK(statuses == std::vector<int>{202});
+}
+
 }  // namespace
 }  // namespace rt::rest
