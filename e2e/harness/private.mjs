@@ -269,14 +269,20 @@ class Project {
       WHERE datname = '${this.name}' AND application_name = 'realtime_connect' AND wait_event = 'PgSleep' LIMIT 1`), 'a policy to wait');
   }
 
+  // A place in the log of Postgres behind all that it has written so far.
+  async mark() {
+    const text = `mark ${Math.random()}`;
+    await this.sql(`DO $$ BEGIN RAISE LOG '${text}'; END $$;`);
+    await until(() => this.postgres.log.includes(text), 'the log of Postgres');
+    return this.postgres.log.indexOf(text);
+  }
+
   // The rows that were probed while `body` ran, in a database with NOTED_PROBES.
   async probes(body) {
-    const from = this.postgres.log.length;
+    const from = await this.mark();
     await body();
-    const mark = `end of probes ${Math.random()}`;
-    await this.sql(`DO $$ BEGIN RAISE LOG '${mark}'; END $$;`);
-    await until(() => this.postgres.log.includes(mark), 'the log of Postgres');
-    const lines = [...this.postgres.log.slice(from).matchAll(/ LOG: {2}probe (\{.*\})$/gm)].map(([, json]) => JSON.parse(json));
+    const to = await this.mark();
+    const lines = [...this.postgres.log.slice(from, to).matchAll(/ LOG: {2}probe (\{.*\})$/gm)].map(([, json]) => JSON.parse(json));
     return lines.filter(({ database }) => database === this.name).map(({ database, ...probe }) => probe);
   }
 }

@@ -135,19 +135,30 @@ test('a connection that ends between questions is opened again, and members noti
   await member.next(isReplyTo(member.broadcast('realtime:room', 'still there')));
 });
 
-test('a connection that ends while it is asked is told as that, in each place, and the next question goes through', async () => {
+test('a question whose connection ends is told so, in each place, where it ends again and again; the next one goes through', async () => {
   const project = await projects.make({ sql: SLOWLY });
+  const cutOff = async (answer) => {
+    let isThere = false;
+    answer.finally(() => (isThere = true));
+    await until(async () => (await project.terminate("wait_event = 'PgSleep'"), isThere), 'an answer');
+    return answer;
+  };
   const client = await project.connect({ claims: { wait: 30 } });
-  const joining = client.tryJoin('realtime:slow', PRIVATE);
-  await signal('pg_terminate_backend', project);
-  assertError(await joining, `UnableToConnectToProject: ${NO_DATABASE}`);
+  assertError(await cutOff(client.tryJoin('realtime:slow', PRIVATE)), `UnableToConnectToProject: ${NO_DATABASE}`);
   await project.expectLogged('UnableToConnectToProject');
   const member = await project.member('realtime:slow too', { ack: true });
   refresh(member, 'realtime:slow too', project.token({ wait: 30 }));
-  await signal('pg_terminate_backend', project);
-  await member.expectShutdown('realtime:slow too', NO_DATABASE);
+  await cutOff(member.expectShutdown('realtime:slow too', NO_DATABASE));
   await member.join('realtime:slow too', privately({ ack: true }));
   await member.next(isReplyTo(member.broadcast('realtime:slow too', 'e')));
+});
+
+test('a question whose connection ends once is asked again on the next one', async () => {
+  const project = await projects.make({ sql: SLOWLY });
+  const client = await project.connect({ claims: { wait: 2 } });
+  const joining = client.tryJoin('realtime:slow', PRIVATE);
+  await signal('pg_terminate_backend', project);
+  assert.equal((await joining).payload.status, 'ok');
 });
 
 test('connections that end at any moment cost single answers, each with a name, and nothing lasts', async (t) => {

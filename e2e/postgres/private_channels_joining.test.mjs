@@ -69,7 +69,7 @@ test('a join asks for what it needs: of broadcasts, and of presence only where t
 
 test('a policy sees the topic letter by letter, whatever it is made of [A-005]', async () => {
   const project = await projects.make({ sql: maySee("topic = auth.jwt() ->> 'room' AND realtime.topic() = topic") });
-  const rooms = ['a', 'a:b:c', ':', 'realtime:a', ' ', "o'clock", '"quoted"', 'back\\slash', '$1', '%s', ';--', '{}', 'zwölf 🕛', '\n\t', 'x'.repeat(10_000)];
+  const rooms = ['a', 'a:b:c', ':', 'realtime:a', ' ', "o'clock", '"quoted"', 'back\\slash', '$1', '%s', ';--', '{}', 'zwölf 🕛', '\n\t', 'x'.repeat(2000)];
   for (const room of rooms) {
     const topic = `realtime:${room}`;
     assert.equal((await project.asked(topic, { room })).payload.status, 'ok', topic.slice(0, 30));
