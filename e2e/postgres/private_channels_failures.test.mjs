@@ -122,6 +122,16 @@ test('a policy that takes too long is stopped; whoever waits for it too long is 
   assert.equal(project.logged('IncreaseConnectionPool', /Too many database timeouts/).length, 1, 'one line');
 });
 
+test('a policy to send that takes too long is stopped as soon as one to see', async () => {
+  const project = await projects.make({ sql: `${WAITING} ${maySee()} ${maySend('public.waited(60)')}` });
+  const member = await project.member('realtime:room');
+  const started = performance.now();
+  const tracking = member.push('realtime:room', 'presence', { event: 'track', payload: {} });
+  assert.deepEqual((await lateReply(member, tracking)).payload, { status: 'error', response: {} });
+  assert.ok(performance.now() - started < 15_000, `${performance.now() - started}`);
+  await project.expectLogged('UnableToHandlePresence', /QueryCanceled: .*statement timeout/);
+});
+
 test('a larger pool lets others pass who wait in a policy', async () => {
   const project = await projects.make({ sql: SLOWLY, settings: { db_pool: 2 } });
   const stuck = await project.connect({ claims: { wait: 4 } });

@@ -134,6 +134,7 @@ suite('the health of a tenant', () => {
 
   test('is good while nobody needs its database, and tells whether there is a connection [H-075] [H-078]', async () => {
     const project = await projects.make({ sql: maySee() });
+    await until(async () => (await project.health()).healthy, 'it to be known that the schema is there');
     assert.deepEqual(await state(project), { healthy: true, db_connected: false, connected_cluster: 0 });
     const health = await project.health();
     assert.equal(health.replication_connected, false);

@@ -27,7 +27,7 @@ test('a login that is not exempt from the policies is told so, rather than every
 });
 
 test('a login that may not make the schema is told so, and makes it once it may', async () => {
-  const project = await projects.make({ schema: 'may not be made', status: 401 });
+  const project = await projects.make({ schema: 'may not be made', status: 422 });
   assertError(await project.asked('realtime:room', {}), AWAY);
   await project.expectLogged('MigrationsFailedToRun', /permission denied/);
   assert.equal(await project.sql("SELECT to_regnamespace('realtime') IS NULL;"), 't');
@@ -37,7 +37,7 @@ test('a login that may not make the schema is told so, and makes it once it may'
 });
 
 test('a schema that another server has half made is refused and left alone [E-025]', async () => {
-  const project = await projects.make({ schema: 'may not be made', status: 401 });
+  const project = await projects.make({ schema: 'may not be made', status: 422 });
   await project.sql(`CREATE SCHEMA realtime; CREATE TABLE realtime.schema_migrations (version bigint PRIMARY KEY, inserted_at timestamp(0));
     INSERT INTO realtime.schema_migrations SELECT n FROM generate_series(1, 40) n;
     GRANT USAGE ON SCHEMA realtime TO ${LOGIN}; GRANT SELECT ON realtime.schema_migrations TO ${LOGIN};`);
@@ -48,7 +48,7 @@ test('a schema that another server has half made is refused and left alone [E-02
 });
 
 test('missing roles are told', async () => {
-  const project = await projects.make({ schema: 'may not be made', status: 401 });
+  const project = await projects.make({ schema: 'may not be made', status: 422 });
   await project.letSchemaBeMade();
   await psql(postgres, 'postgres', 'ALTER ROLE anon RENAME TO anon_elsewhere;');
   try {
@@ -63,7 +63,7 @@ test('missing roles are told', async () => {
 test('a server with too few free places is not connected to, and both numbers are in the log [E-018] [T-035] [D-039]', async () => {
   const small = await startProjects({ postgres: { max_connections: 13, max_wal_senders: 2 } });
   try {
-    const project = await small.make({ sql: maySee(), status: 401 });
+    const project = await small.make({ sql: maySee() });
     const tried = await project.asked('realtime:room', {});
     assertError(tried, "DatabaseLackOfConnections: Database can't accept more connections, Realtime won't connect");
     await project.expectLogged('DatabaseLackOfConnections', /Only \d+ available connections\. At least 14 connections are required\./);

@@ -75,7 +75,7 @@ test('the schema of a database that was set back is made again, and the count pu
 test('a schema that cannot be made leaves the tenant there, to be mended [M-020]', async () => {
   const failures = async () => (await projects.server.metrics()).value('realtime_tenants_migrations_exceptions_total', { error_code: 'insufficient_privilege' });
   const before = await failures();
-  const project = await projects.make({ schema: 'may not be made', status: 401 });
+  const project = await projects.make({ schema: 'may not be made', status: 422 });
   assert.ok((await failures()) > before);
   assert.equal((await project.admin('GET')).status, 200);
   await project.letSchemaBeMade();
@@ -83,24 +83,42 @@ test('a schema that cannot be made leaves the tenant there, to be mended [M-020]
   await project.recovers({ role: 'service_role' });
 });
 
-test('the schema of the seeded tenant is made at start, and partitions that are too old are dropped [T-050] [T-054] [D-013]', async (t) => {
+// Days as names of partitions.
+const day = (ago) => `((now() AT TIME ZONE 'utc')::date - ${ago})`;
+const makeOld = (project) => project.sql([3, 4, 40].map((ago) => `SELECT realtime.datafuse_make_partition(${day(ago)});`).join(''));
+const oldOnes = (project) =>
+  project.sql(`SELECT coalesce(string_agg(ago::text, ' ' ORDER BY ago), '') FROM unnest(ARRAY[3, 4, 40]) ago WHERE to_regclass('realtime.messages_' || to_char(${day('ago')}, 'YYYY_MM_DD')) IS NOT NULL;`);
+
+test('the schema of the seeded tenant is made at start, and partitions that are too old are dropped [T-050]', async (t) => {
   const project = await projects.make({ schema: 'may be made', attributes: { extensions: [] } });
-  const start = () => projects.serverOf(project, { env: { API_JWT_JWKS: '{"keys":[]}' } });
+  const start = async () => {
+    const server = await projects.serverOf(project);
+    t.after(() => server.ended || server.stop());
+    await until(() => server.log.includes('Tenant set-up successfully'), 'the tenant to be set up');
+    return server;
+  };
   const first = await start();
-  t.after(() => first.ended || first.stop());
-  await until(() => first.log.includes('Tenant set-up successfully'), 'the tenant to be set up');
   assert.equal(await versions(project), '81');
   assert.equal(await project.sql(PARTITIONS), '32|t|t');
   const client = await connect(first, { token: first.token({ role: 'service_role' }) });
   await client.join('realtime:room', PRIVATE);
   assert.equal(await first.stop(), 0);
-
-  const day = (ago) => `(now() AT TIME ZONE 'utc')::date - ${ago}`;
-  await project.sql(`SELECT realtime.datafuse_make_partition(${day(3)}), realtime.datafuse_make_partition(${day(4)}), realtime.datafuse_make_partition(${day(40)});`);
+  await makeOld(project);
   const second = await start();
-  t.after(() => second.ended || second.stop());
-  await until(() => second.log.includes('Tenant set-up successfully'), 'the tenant to be set up');
-  const there = (ago) => project.sql(`SELECT to_regclass('realtime.messages_' || to_char(${day(ago)}, 'YYYY_MM_DD')) IS NOT NULL;`);
-  assert.deepEqual([await there(3), await there(4), await there(40)], ['t', 'f', 'f']);
+  await until(async () => (await oldOnes(project)) === '3', `the old ones to go, there are ${await oldOnes(project)}`);
   assert.equal(await second.stop(), 0);
+});
+
+test('the janitor drops partitions older than three days, and nothing else [T-054] [D-013]', async (t) => {
+  const project = await projects.make({ sql: maySee() });
+  await makeOld(project);
+  await project.sql('CREATE TABLE realtime.messages_of_a_user (LIKE realtime.messages);');
+  const env = { RUN_JANITOR: 'true', JANITOR_SCHEDULE_TIMER_IN_MS: 300, JANITOR_RUN_AFTER_IN_MS: 100, JANITOR_SCHEDULE_RANDOMIZE: 'false' };
+  const server = await projects.serverOf(project, { env });
+  t.after(() => server.stop());
+  const client = await connect(server);
+  await client.join('realtime:room', PRIVATE);
+  await until(async () => (await oldOnes(project)) === '3', 'the old ones to go');
+  assert.equal(await project.sql("SELECT to_regclass('realtime.messages_of_a_user') IS NOT NULL;"), 't');
+  assert.equal((await client.tryJoin('realtime:other', PRIVATE)).payload.status, 'ok');
 });
