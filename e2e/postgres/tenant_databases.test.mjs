@@ -164,4 +164,20 @@ suite('the health of a tenant', () => {
     assert.deepEqual(await state(project), { healthy: true, db_connected: false, connected_cluster: 0 });
     assert.equal(await project.sql('SELECT count(*) FROM realtime.schema_migrations;'), '81');
   });
+
+  test('may be asked as often as one likes: the schema is made by one connection, and once it is there that stays known [H-077] [D-039]', async (t) => {
+    const relay = await startRelay(postgres);
+    t.after(() => relay.stop());
+    const project = await projects.make({ schema: 'may be made', attributes: { extensions: [] } });
+    await project.change({ extensions: project.extensions({ db_port: String(relay.port) }) });
+    relay.silence();
+    for (let n = 0; n < 20; n += 1) assert.equal((await project.health()).healthy, false);
+    await until(() => relay.connections > 0, 'a connection');
+    assert.ok(relay.connections <= 2, `${relay.connections} connections`);
+    relay.speak();
+    await until(async () => (await project.health()).healthy, 'the schema to be made', 30_000);
+    await project.hasNoSessions();
+    for (let n = 0; n < 20; n += 1) assert.equal((await project.health()).healthy, true);
+    assert.deepEqual(project.logged('MigrationCountMismatch'), []);
+  });
 });
