@@ -68,6 +68,8 @@ struct Batch {
   Ends ends = Ends::kCommitted;
   // Of each statement, enforced by the server. nullopt: the connection's.
   std::optional<std::chrono::milliseconds> statement_timeout{};
+  // How long all of it may take before the connection is given up. nullopt: as long as the time-outs of its statements.
+  std::optional<std::chrono::milliseconds> patience{};
   ResultLimits limits{};
   // A batch that is running is cancelled on the server if nothing was sent behind it, which could be hit instead; else
   // it is answered at once, and what it gives is dropped when it comes.

@@ -78,7 +78,6 @@ struct Connection::Impl : std::enable_shared_from_this<Impl> {
   bool send_text(const std::shared_ptr<Request>& request, Owed::What what, const Statement& statement, int index);
   bool send_own(const std::shared_ptr<Request>& request, const char* sql);
   bool send_sync(const std::shared_ptr<Request>& request, Owed::What what);
-  std::shared_ptr<Prepared> prepare(const std::shared_ptr<Request>& request, const Statement& statement);
   bool prepare_all(const std::shared_ptr<Request>& request);
   void flush();
 

@@ -36,8 +36,8 @@ struct PgError {
   std::string hint{};
   std::string table{};       // that it is about; without its schema
   std::string constraint{};  // likewise
-  int position = 0;    // of the character in the statement, from 1; 0: unknown
-  int statement = -1;  // index in the batch; -1: none in particular
+  int position = 0;          // of the character in the statement, from 1; 0: unknown
+  int statement = -1;        // index in the batch; -1: none in particular
   // The statements were sent and no answer tells whether they were executed. Where this is false, they were not, or
   // were rolled back.
   bool outcome_unknown = false;

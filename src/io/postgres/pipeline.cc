@@ -408,6 +408,7 @@ void Connection::Impl::finish(const std::shared_ptr<Request>& request) {
 // --- Time
 
 Duration Connection::Impl::patience(const Request& request) const {
+  if (request.batch.patience) return *request.batch.patience;
   const auto timeout = request.batch.statement_timeout.value_or(settings.statement_timeout);
   // The server keeps small answers back until the end of the batch.
   return timeout * std::max<std::size_t>(request.batch.statements.size(), 1) + settings.answer_grace;

@@ -354,6 +354,7 @@ Task<void> Pool::stop() {
 }
 
 std::size_t Pool::connections() const { return impl_->seats.size() + impl_->opening; }
+std::size_t Pool::open_connections() const { return impl_->seats.size(); }
 std::size_t Pool::waiting() const { return impl_->waiting.size(); }
 const PoolCounters& Pool::counters() const { return impl_->counters; }
 const PgError& Pool::last_failure() const { return impl_->last_failure; }

@@ -83,6 +83,7 @@ class Pool {  // loop-bound
   Task<void> stop();
 
   std::size_t connections() const;  // open, or being opened
+  std::size_t open_connections() const;
   std::size_t waiting() const;
   const PoolCounters& counters() const;
   // Of the last attempt to connect; empty message: it succeeded.

@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 
@@ -66,12 +67,18 @@ class ThreadResolver final : public Resolver {
       --shared_->running;
       return answer_later(id, rt::fail("no address of " + host + ": too many names are being looked up"));
     }
-    std::thread([shared = shared_, id, host, family] {
+    const auto work = [shared = shared_, id, host, family] {
       Found found = look_up(host, family);
       --shared->running;
       const std::lock_guard lock(shared->mutex);
       if (shared->resolver != nullptr) shared->resolver->answer_later(id, std::move(found));
-    }).detach();
+    };
+    try {
+      std::thread(work).detach();
+    } catch (const std::system_error& error) {
+      --shared_->running;
+      answer_later(id, rt::fail("no address of " + host + ": no thread to look it up: " + error.what()));
+    }
   }
 
  private:

@@ -12,8 +12,6 @@ namespace rt::postgres {
 namespace {
 
 constexpr std::string_view kOurs = "tenant/ours";
-// As many rows has realtime.schema_migrations when another server has done all that it does.
-constexpr std::int64_t kVersionsOfOthers = 81;
 // Of those who do the same; any number will do that others do not use.
 constexpr const char* kTakeLock = "SELECT pg_advisory_xact_lock(7286532984510227)";
 // Reads catalogs as tables: what to_regclass() knows may be older than the lock that was just got.

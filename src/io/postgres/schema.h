@@ -21,6 +21,9 @@ inline constexpr std::string_view kMigrationsFailed = "MigrationsFailedToRun";
 // The number of the last file of sql/tenant/ours.
 int schema_version();
 
+// As many rows has realtime.schema_migrations when another server has done all that it does.
+inline constexpr std::int64_t kVersionsOfOthers = 81;
+
 enum class Migrated : std::uint8_t { kNothing, kMade, kBroughtUpToDate };
 
 // On a connection that nobody else uses meanwhile; afterwards it is as it was at login. All or nothing; others that do

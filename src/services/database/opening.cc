@@ -27,8 +27,8 @@ constexpr const char* kFree =
     "WHERE usesysid IS NOT NULL AND coalesce(application_name, '') NOT IN ('realtime_connect', "
     "'realtime_connect_probe')";
 constexpr const char* kLogin =
-    "SELECT row_security_active('realtime.messages'), coalesce((SELECT rolsuper FROM pg_roles WHERE rolname = "
-    "session_user), false)";
+    "SELECT row_security_active('realtime.messages'), coalesce((SELECT rolname::text FROM pg_roles WHERE rolname = "
+    "session_user AND rolsuper), '')";
 
 // The sessions of all that is done for one tenant (tenants.md 9), the pool apart.
 constexpr std::size_t kSessionsBesidesPools = 12;
@@ -63,26 +63,36 @@ std::size_t needed(const TenantSettings& settings) {
   return static_cast<std::size_t>(std::ceil(0.95 * all));
 }
 
-// Who may not read the table has a schema that somebody else takes care of.
-postgres::Task<postgres::Result<std::int64_t>> migrations_in(postgres::Connection& connection) {
+struct Schema {
+  std::int64_t migrations = 0;
+  bool is_up_to_date = false;
+};
+
+postgres::Task<postgres::Result<Schema>> look_at_schema(postgres::Connection& connection) {
   const auto state = co_await postgres::inspect_schema(connection);
   if (!state) co_return tl::make_unexpected(state.error());
-  if (!state->has_table) co_return std::int64_t{0};
+  Schema out{.is_up_to_date = state->version >= postgres::schema_version()};
+  if (!state->has_table) co_return out;
   const auto count = co_await postgres::count_versions(connection);
-  if (!count && count.error().sqlstate == "42501") co_return std::int64_t{0};
-  co_return count;
+  // Most logins may not read it. What we brought up to date has them all.
+  if (!count && count.error().sqlstate != "42501") co_return tl::make_unexpected(count.error());
+  out.migrations = count.value_or(out.is_up_to_date ? postgres::kVersionsOfOthers : 0);
+  co_return out;
 }
 
 }  // namespace
 
 postgres::Task<rt::Result<Opening, OpeningFault>> open_database(postgres::Surroundings surroundings,
                                                                 TenantSettings settings, Purpose purpose,
-                                                                Slots& migrating) {
+                                                                Slots& migrating,
+                                                                std::shared_ptr<postgres::Cancellation> cancellation) {
   settings.connection.application_name =
       purpose == Purpose::kForPool ? "realtime_connect_probe" : "realtime_migrations";
-  const auto opened = co_await postgres::Connection::open(surroundings, settings.connection);
+  const auto opened =
+      co_await postgres::Connection::open(surroundings, settings.connection, postgres::OnNotice{}, cancellation);
   if (!opened) co_return fail_with(opened.error());
   postgres::Connection& connection = **opened;
+  const ClosedByCancellation closed(connection, cancellation);
 
   if (purpose == Purpose::kForPool) {
     const auto free = co_await connection.run(look(kFree));
@@ -104,24 +114,24 @@ postgres::Task<rt::Result<Opening, OpeningFault>> open_database(postgres::Surrou
     co_return refuse("this database is read-only (default_transaction_read_only), and policies are asked by writing");
 
   Opening out;
-  const auto found = co_await migrations_in(connection);
+  const auto found = co_await look_at_schema(connection);
   if (!found) co_return fail_with(found.error());
-  out.migrations_found = *found;
-  const auto began = Clock::now();
-  {
+  out.migrations_found = out.migrations = found->migrations;
+  if (!found->is_up_to_date) {
+    const auto began = Clock::now();
     const Slots::Taken turn = co_await migrating.take();
     const auto migrated = co_await postgres::migrate(connection);
     if (!migrated) {
       auto fault = fail_with(migrated.error(), postgres::kMigrationsFailed);
-      fault.value().migrations_found = *found;
+      fault.value().migrations_found = found->migrations;
       co_return fault;
     }
     out.has_migrated = *migrated != postgres::Migrated::kNothing;
+    out.migration_took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
+    const auto now = co_await look_at_schema(connection);
+    if (!now) co_return fail_with(now.error());
+    out.migrations = now->migrations;
   }
-  out.migration_took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began);
-  const auto now = out.has_migrated ? co_await migrations_in(connection) : found;
-  if (!now) co_return fail_with(now.error());
-  out.migrations = *now;
 
   const auto login = co_await connection.run(look(kLogin));
   if (!login) co_return fail_with(login.error());
@@ -130,7 +140,7 @@ postgres::Task<rt::Result<Opening, OpeningFault>> open_database(postgres::Surrou
         "the login is held back by the policies of realtime.messages, so nobody could join a private channel: GRANT "
         "supabase_realtime_admin to it");
   }
-  out.is_superuser = login->back().text(0, 1) == "t";
+  out.superuser = login->back().text(0, 1).value_or("");
 
   auto partitions = co_await postgres::make_partitions(connection);
   if (!partitions) co_return fail_with(partitions.error());

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +20,22 @@
 #include "services/database/tenant_settings.h"
 
 namespace rt::database {
+
+// While it is there, a cancellation closes the connection; whoever waits for an answer has it then.
+class ClosedByCancellation {
+ public:
+  ClosedByCancellation(postgres::Connection& connection, std::shared_ptr<postgres::Cancellation> cancellation)
+      : cancellation_(std::move(cancellation)) {
+    cancellation_->set_hook([&connection] { connection.close(); });
+    if (cancellation_->is_cancelled()) connection.close();
+  }
+  ~ClosedByCancellation() { cancellation_->set_hook(nullptr); }
+  ClosedByCancellation(const ClosedByCancellation&) = delete;
+  ClosedByCancellation& operator=(const ClosedByCancellation&) = delete;
+
+ private:
+  const std::shared_ptr<postgres::Cancellation> cancellation_;
+};
 
 struct OpeningFault {
   RightsFaultKind kind = RightsFaultKind::kUnavailable;
@@ -34,15 +51,16 @@ struct Opening {
   bool has_migrated = false;                   // something had to be done
   std::chrono::milliseconds migration_took{};  // with the wait for others that do the same
   postgres::PartitionUpkeep partitions;
-  bool is_superuser = false;  // the login
+  std::string superuser;  // name of the login where it is one, else empty
 };
 
 // kForPool: other sessions have to leave room for all that a tenant may need.
 enum class Purpose : std::uint8_t { kForPool, kForSchema };
 
-// `migrating` bounds how many do so at a time.
+// `migrating` bounds how many have something to migrate at a time. Cancelled: it fails, soon.
 postgres::Task<rt::Result<Opening, OpeningFault>> open_database(postgres::Surroundings surroundings,
                                                                 TenantSettings settings, Purpose purpose,
-                                                                Slots& migrating);
+                                                                Slots& migrating,
+                                                                std::shared_ptr<postgres::Cancellation> cancellation);
 
 }  // namespace rt::database

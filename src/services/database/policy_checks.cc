@@ -59,12 +59,20 @@ void PolicyChecks::ask(RightsQuestion question, Answer answer) {
     same->second->answers.push_back(std::move(answer));
     return;
   }
-  if (waiting_.size() >= config_.waiting_max) {
+  const std::size_t bytes = 2 * key.size() + bytes_of(question);
+  if (waiting_.size() >= config_.waiting_max || bytes_ + bytes > config_.bytes_max) {
     counters_.refused.add();
     return answer(tl::make_unexpected(pool_exhausted(std::to_string(waiting_.size()) + " questions wait already")));
   }
-  auto pending = std::make_shared<Pending>(
-      Pending{.key = key, .question = std::move(question), .answers = {}, .since = clock_.now(), .reads = reads});
+  const Time now = clock_.now();
+  auto pending = std::make_shared<Pending>(Pending{.key = key,
+                                                   .question = std::move(question),
+                                                   .answers = {},
+                                                   .since = now,
+                                                   .due = now + config_.queue_target,
+                                                   .bytes = bytes,
+                                                   .reads = reads});
+  bytes_ += bytes;
   pending->answers.push_back(std::move(answer));
   pending_.emplace(std::move(key), pending);
   waiting_.push_back(std::move(pending));
@@ -72,18 +80,26 @@ void PolicyChecks::ask(RightsQuestion question, Answer answer) {
 }
 
 void PolicyChecks::serve() {
-  while (!is_closed_ && under_way_ < config_.batches_max && !(again_.empty() && waiting_.empty())) {
-    ++under_way_;
-    group_.spawn(run(next_batch()));
+  while (!is_closed_ && workers_ < config_.batches_max && has_any()) {
+    ++workers_;
+    group_.spawn(work());
   }
   watch();
+}
+
+postgres::Task<void> PolicyChecks::work() {
+  while (!is_closed_ && has_any()) co_await run(next_batch());
+  --workers_;
 }
 
 std::vector<PolicyChecks::PendingRef> PolicyChecks::next_batch() {
   std::deque<PendingRef>& queue = again_.empty() ? waiting_ : again_;
   const std::size_t most = policies_see_probes_ || queue.front()->is_alone ? 1 : batch_max_;
   std::vector<PendingRef> batch;
+  std::size_t bytes = 0;
   while (!queue.empty() && batch.size() < most && (batch.empty() || !queue.front()->is_alone)) {
+    bytes += queue.front()->bytes;
+    if (!batch.empty() && bytes > ProbeBatch::kBytesMax) break;
     batch.push_back(std::move(queue.front()));
     queue.pop_front();
   }
@@ -93,29 +109,34 @@ std::vector<PolicyChecks::PendingRef> PolicyChecks::next_batch() {
 postgres::Task<void> PolicyChecks::run(std::vector<PendingRef> batch) {
   std::vector<const RightsQuestion*> questions;
   for (const PendingRef& pending : batch) questions.push_back(&pending->question);
-  ProbeBatch probes(questions, clock_.wall(), random_);
+  using SeesProbes = ProbeBatch::SeesProbes;
+  ProbeBatch probes(questions, clock_.wall(), random_,
+                    policies_see_probes_ ? SeesProbes::kLook : SeesProbes::kDoNotLook);
   counters_.transactions.add();
+  const Time began = clock_.now();
   const auto reply = co_await pool_.run_sections(probes.take());
-  --under_way_;
-  if (!reply && reply.error().kind == ErrorClass::kNoConnection && pool_.last_failure().message.empty()) {
-    // There are connections, and all are busy with something else.
+  if (!reply && reply.error().kind == ErrorClass::kNoConnection && pool_.open_connections() > 0) {
+    // All of them are busy with something else.
     for (const PendingRef& pending : batch) {
       note_given_up();
       answer(pending, tl::make_unexpected(pool_exhausted(reply.error().message)));
     }
-  } else {
-    const ProbeAnswers answers = probes.read(reply);
-    if (reply) adapt(answers);
-    for (std::size_t i = 0; i < batch.size(); ++i) take_over(batch[i], answers.answers[i]);
+    co_return;
   }
-  serve();
+  const ProbeAnswers answers = probes.read(reply);
+  if (reply) {
+    adapt(clock_.now() - began);
+    if (batch.size() > 1 || policies_see_probes_) policies_see_probes_ = answers.policies_see_probes;
+  }
+  for (std::size_t i = 0; i < batch.size(); ++i) take_over(batch[i], answers.answers[i]);
+  watch();
 }
 
-// Where policies are slow, fewer share a transaction, so that fewer wait for each.
-void PolicyChecks::adapt(const ProbeAnswers& answers) {
-  policies_see_probes_ = answers.policies_see_probes;
-  batch_max_ =
-      answers.was_slow ? std::max<std::size_t>(1, batch_max_ / 2) : std::min(ProbeBatch::kQuestionsMax, batch_max_ * 2);
+void PolicyChecks::adapt(Duration took) {
+  constexpr std::chrono::milliseconds kLong{500};
+  constexpr std::chrono::milliseconds kShort{100};
+  if (took > kLong) batch_max_ = std::max<std::size_t>(1, batch_max_ / 2);
+  if (took < kShort) batch_max_ = std::min(ProbeBatch::kQuestionsMax, batch_max_ * 2);
 }
 
 void PolicyChecks::take_over(const PendingRef& pending, const ProbeAnswer& said) {
@@ -135,11 +156,13 @@ void PolicyChecks::take_over(const PendingRef& pending, const ProbeAnswer& said)
   } else {
     pending->question.asked = said.remains;
   }
+  pending->due = clock_.now() + config_.queue_target;
   again_.push_back(pending);
 }
 
 void PolicyChecks::answer(const PendingRef& pending, const RightsAnswer& said) {
   pending_.erase(pending->key);
+  bytes_ -= pending->bytes;
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - pending->since).count();
   (pending->reads ? times_.reading : times_.writing).record(took);
   for (const Answer& one : std::exchange(pending->answers, {})) one(said);
@@ -150,24 +173,25 @@ void PolicyChecks::note_given_up() {
   if (given_up_.record(clock_.now()) && on_too_many_) on_too_many_();
 }
 
-// One timer, for the one that has waited longest.
+// One timer, for the one whose turn has to come first.
 void PolicyChecks::watch() {
-  if (is_closed_ || waiting_.empty() || std::exchange(is_watched_, true)) return;
+  if (is_closed_ || !has_any() || std::exchange(is_watched_, true)) return;
   group_.spawn(give_up_late());
 }
 
 postgres::Task<void> PolicyChecks::give_up_late() {
-  while (!is_closed_ && !waiting_.empty()) {
-    const PendingRef oldest = waiting_.front();
-    const Time due = oldest->since + config_.queue_target;
-    if (clock_.now() < due) {
-      co_await closed_.wait_until(due);
+  while (!is_closed_ && has_any()) {
+    const bool is_of_again = waiting_.empty() || (!again_.empty() && again_.front()->due < waiting_.front()->due);
+    std::deque<PendingRef>& queue = is_of_again ? again_ : waiting_;
+    const PendingRef first = queue.front();
+    if (clock_.now() < first->due) {
+      co_await closed_.wait_until(first->due);
       continue;
     }
-    waiting_.pop_front();
+    queue.pop_front();
     note_given_up();
-    answer(oldest, tl::make_unexpected(pool_exhausted("waited " + std::to_string(config_.queue_target.count()) +
-                                                      " ms for a connection")));
+    answer(first, tl::make_unexpected(pool_exhausted("waited " + std::to_string(config_.queue_target.count()) +
+                                                     " ms for a connection")));
   }
   is_watched_ = false;
 }

@@ -1,7 +1,8 @@
 // The questions to the policies of one tenant: which of them share a transaction, how long they wait, what they get.
 //
 // While a transaction is under way on each connection, questions gather; the next one takes as many as it may, so a
-// crowd costs few transactions and a single client no wait. Who asks what another one is asking gets the same answer.
+// crowd costs few transactions and a single client no wait. Where transactions take long, fewer share one, because all
+// of them have their answers at its end. Who asks what another one is asking gets the same answer.
 // Nothing is remembered: policies may change.
 #pragma once
 
@@ -29,6 +30,7 @@ struct PolicyChecksConfig {
   std::size_t batches_max = 1;                    // under way: as many as the pool has connections
   std::chrono::milliseconds queue_target{5'000};  // a question that has waited longer for its turn is given up
   std::size_t waiting_max = 10'000;               // questions; more are refused
+  std::size_t bytes_max = std::size_t{64} << 20;  // of all that are not answered yet; likewise
   std::string superuser{};                        // name of the login where it is one
 };
 
@@ -69,7 +71,7 @@ class PolicyChecks {  // loop-bound
   void close();
   postgres::Task<void> drained();
 
-  std::size_t waiting() const { return waiting_.size(); }
+  bool is_idle() const { return pending_.empty(); }
 
  private:
   struct Pending {
@@ -77,6 +79,8 @@ class PolicyChecks {  // loop-bound
     RightsQuestion question;
     std::vector<Answer> answers;
     Time since;
+    Time due;  // for its turn
+    std::size_t bytes = 0;
     bool reads = false;
     bool is_alone = false;
     Rights known{};  // of an answer that is not complete yet
@@ -84,9 +88,11 @@ class PolicyChecks {  // loop-bound
   using PendingRef = std::shared_ptr<Pending>;
 
   void serve();
+  postgres::Task<void> work();
+  bool has_any() const { return !again_.empty() || !waiting_.empty(); }
   std::vector<PendingRef> next_batch();
   postgres::Task<void> run(std::vector<PendingRef> batch);
-  void adapt(const ProbeAnswers& answers);
+  void adapt(Duration took);
   void take_over(const PendingRef& pending, const ProbeAnswer& answer);
   void answer(const PendingRef& pending, const RightsAnswer& answer);
   void note_given_up();
@@ -105,7 +111,8 @@ class PolicyChecks {  // loop-bound
   std::unordered_map<std::string, PendingRef> pending_;  // all of them, by what is asked
   std::deque<PendingRef> again_;                         // have been asked once; go first
   std::deque<PendingRef> waiting_;                       // in the order in which they came
-  std::size_t under_way_ = 0;
+  std::size_t bytes_ = 0;
+  std::size_t workers_ = 0;  // each has at most one transaction under way
   std::size_t batch_max_ = ProbeBatch::kQuestionsMax;
   bool policies_see_probes_ = false;
   bool is_closed_ = false;

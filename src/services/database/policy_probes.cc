@@ -20,18 +20,25 @@ using postgres::Statement;
 constexpr const char* kPrepare =
     "SELECT pg_catalog.set_config('plan_cache_mode', 'force_custom_plan', true), "
     "pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)";
-// What is not yet done as somebody else names functions of pg_catalog only, and operators for exactly the types of
-// their operands: a better match in a schema of users would run with our rights.
+// What is not yet done as somebody else names everything of pg_catalog by its schema, because a schema of users may be
+// searched first, and an operator there fit better: it would run with our rights.
 //
-// A sub-select of an expression names the tables that it reads in its range table.
+// A sub-select of an expression names the tables that it reads in its range table. They may be partitions of the table,
+// or views over it.
 constexpr const char* kSeesProbes =
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_policy WHERE polrelid = 'realtime.messages'::regclass::oid AND position("
-    "':relid '::text || 'realtime.messages'::regclass::oid::text || ' '::text IN coalesce(polqual::text, ''::text) || "
-    "' '::text || coalesce(polwithcheck::text, ''::text)) > 0)";
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_policy p, LATERAL (SELECT pg_catalog.concat(p.polqual, ' ', "
+    "p.polwithcheck)) AS e (text), LATERAL (SELECT 'realtime.messages'::pg_catalog.regclass::pg_catalog.oid "
+    "UNION ALL SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent OPERATOR(pg_catalog.=) p.polrelid "
+    "UNION ALL SELECT r.ev_class FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid "
+    "OPERATOR(pg_catalog.=) d.objid WHERE d.classid OPERATOR(pg_catalog.=) "
+    "'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid AND d.refobjid OPERATOR(pg_catalog.=) p.polrelid) AS "
+    "o (oid) WHERE p.polrelid OPERATOR(pg_catalog.=) 'realtime.messages'::pg_catalog.regclass::pg_catalog.oid AND "
+    "pg_catalog.strpos(e.text, pg_catalog.concat(':relid ', o.oid, ' ')) OPERATOR(pg_catalog.>) 0)";
 constexpr const char* kWriteRows =
     "INSERT INTO realtime.messages (id, topic, extension, inserted_at, updated_at) "
-    "SELECT p.id, p.topic, p.extension, $4::timestamp, $4::timestamp "
-    "FROM unnest($1::uuid[], $2::text[], $3::text[]) AS p (id, topic, extension)";
+    "SELECT p.id, p.topic, p.extension, $4::pg_catalog.timestamp, $4::pg_catalog.timestamp "
+    "FROM unnest($1::pg_catalog.uuid[], $2::pg_catalog.text[], $3::pg_catalog.text[]) AS p (id, topic, extension)";
+constexpr const char* kHurry = "SELECT pg_catalog.set_config('statement_timeout', $1, true)";
 constexpr const char* kSave = "SAVEPOINT before_question";
 constexpr const char* kGoBack = "ROLLBACK TO SAVEPOINT before_question";
 constexpr const char* kSettings =
@@ -134,10 +141,18 @@ std::optional<RightsFault> refused_unasked(const RightsQuestion& question, std::
   if (claims.role.empty()) return refuse("the token names no role");
   if (is_none(claims.role)) return refuse("the role \"none\" of the token would be that of the server's login");
   if (claims.role == superuser) return refuse("the role of the token is that of the server's login, a superuser");
+  if (bytes_of(question) > ProbeBatch::kQuestionBytesMax)
+    return RightsFault{RightsFaultKind::kOther, "topic, claims and headers are too large: use a shorter topic"};
   const auto has_nul = [](std::string_view text) { return text.find('\0') != std::string_view::npos; };
   if (has_nul(claims.role) || has_nul(claims.subject) || has_nul(question.topic))
     return refuse("role, subject and topic must not contain a NUL, which Postgres cannot store");
   return std::nullopt;
+}
+
+std::size_t bytes_of(const RightsQuestion& question) {
+  // The topic goes with each probe, and is written twice where it is tried.
+  return 4 * question.topic.size() + 2 * question.claims.json.size() + question.claims.subject.size() +
+         question.claims.role.size() + (question.headers ? question.headers->size() : 0);
 }
 
 RightsFault fault_of(const PgError& error) {
@@ -153,6 +168,7 @@ RightsFault fault_of(const PgError& error) {
       // check_violation, but of no constraint that has a name. Messages are in the language of the server.
       if (error.sqlstate == "23514" && error.constraint.empty() && error.table == "messages")
         return {Kind::kMissingPartition, text};
+      if (error.sqlstate == "55P03") return {Kind::kCancelled, error.message};  // lock_not_available: for too long
       return {is_of_the_database(error.sqlstate) ? Kind::kUnavailable : Kind::kPolicy, text};
     case ErrorClass::kResultTooLarge:
     case ErrorClass::kRequestTooLarge:
@@ -165,7 +181,7 @@ RightsFault fault_of(const PgError& error) {
 }
 
 ProbeBatch::ProbeBatch(std::span<const RightsQuestion* const> questions, std::chrono::system_clock::time_point now,
-                       Random& random) {
+                       Random& random, SeesProbes sees_probes) {
   RT_CHECK(!questions.empty() && questions.size() <= kQuestionsMax);
   for (const RightsQuestion* question : questions) {
     Asked& asked = asked_.emplace_back(Asked{.question = question});
@@ -173,11 +189,13 @@ ProbeBatch::ProbeBatch(std::span<const RightsQuestion* const> questions, std::ch
     if (question->asked.presence_read) asked.presence_id = random.uuid();
   }
   batch_.ends = postgres::Ends::kRolledBack;
-  batch_.statement_timeout = is_alone() ? kTimeout : kSharedTimeout;
+  batch_.statement_timeout = kTimeout;
+  batch_.patience = kPatience;
   const std::string time = timestamp(now);
-  add({.sql = kPrepare, .parameters = {std::to_string(kTimeout.count())}});
-  sees_probes_ = add({.sql = kSeesProbes});
+  prepared_ = add({.sql = kPrepare, .parameters = {std::to_string(kTimeout.count())}});
+  if (!is_alone() || sees_probes == SeesProbes::kLook) prepared_ = sees_probes_ = add({.sql = kSeesProbes});
   write_rows(time);
+  if (!is_alone()) add({.sql = kHurry, .parameters = {std::to_string(kSharedTimeout.count())}});
   add({.sql = kSave});
   for (Asked& asked : asked_) ask(asked, time);
 }
@@ -201,7 +219,7 @@ void ProbeBatch::write_rows(const std::string& now) {
       extensions.add(extension);
     }
   }
-  if (has_any) rows_ = add({.sql = kWriteRows, .parameters = {ids.take(), topics.take(), extensions.take(), now}});
+  if (has_any) prepared_ = add({.sql = kWriteRows, .parameters = {ids.take(), topics.take(), extensions.take(), now}});
 }
 
 void ProbeBatch::ask(Asked& asked, const std::string& now) {
@@ -235,15 +253,15 @@ ProbeAnswers ProbeBatch::read(const postgres::SectionsReply& reply) const {
     all_have({.answer = tl::make_unexpected(fault_of(reply.error()))});
     return out;
   }
-  const auto& sees_probes = (*reply)[static_cast<std::size_t>(sees_probes_)];
-  out.policies_see_probes = sees_probes && sees_probes->text(0, 0) == "t";
+  if (sees_probes_ >= 0) {
+    const auto& sees_probes = (*reply)[static_cast<std::size_t>(sees_probes_)];
+    out.policies_see_probes = sees_probes && sees_probes->text(0, 0) == "t";
+  }
   // Before the savepoint all are in the same boat, though one topic may have been the reason.
-  const auto& together = rows_ < 0 ? sees_probes : (*reply)[static_cast<std::size_t>(rows_)];
-  if (!together) {
+  if (const auto& together = (*reply)[static_cast<std::size_t>(prepared_)]; !together) {
     const RightsFault fault = fault_of(together.error());
-    out.was_slow = fault.kind == RightsFaultKind::kCancelled;
-    const bool is_for_all = is_alone() || fault.kind == RightsFaultKind::kMissingPartition;
-    all_have({.answer = tl::make_unexpected(fault), .has_to_be_alone = !is_for_all});
+    const bool may_be_of_one = !is_alone() && fault.kind == RightsFaultKind::kPolicy;
+    all_have({.answer = tl::make_unexpected(fault), .has_to_be_alone = may_be_of_one});
     return out;
   }
   if (out.policies_see_probes && !is_alone()) {
@@ -254,7 +272,6 @@ ProbeAnswers ProbeBatch::read(const postgres::SectionsReply& reply) const {
     out.answers[i] = answer_to(asked_[i], *reply);
     const RightsAnswer& answer = out.answers[i].answer;
     const bool took_too_long = !answer && answer.error().kind == RightsFaultKind::kCancelled;
-    out.was_slow = out.was_slow || took_too_long;
     out.answers[i].has_to_be_alone = took_too_long && !is_alone();
   }
   return out;

@@ -27,6 +27,9 @@ namespace rt::database {
 // `superuser` is the name of the login where it is one, else empty. nullopt: it may be asked.
 std::optional<RightsFault> refused_unasked(const RightsQuestion& question, std::string_view superuser);
 
+// What it takes in memory, and on its way.
+std::size_t bytes_of(const RightsQuestion& question);
+
 // How an error of the database is told.
 RightsFault fault_of(const postgres::PgError& error);
 
@@ -42,19 +45,23 @@ struct ProbeAnswer {
 struct ProbeAnswers {
   std::vector<ProbeAnswer> answers;  // by question
   bool policies_see_probes = false;
-  bool was_slow = false;  // one took longer than it may where others wait behind it
 };
 
 class ProbeBatch {
  public:
   static constexpr std::size_t kQuestionsMax = 64;
+  static constexpr std::size_t kQuestionBytesMax = std::size_t{1} << 20;  // of one; larger ones are refused
+  static constexpr std::size_t kBytesMax = std::size_t{4} << 20;          // of all, or there is one only
   // How long a statement may take; the second: where others wait behind it.
   static constexpr std::chrono::milliseconds kTimeout{10'000};
   static constexpr std::chrono::milliseconds kSharedTimeout{250};
+  static constexpr std::chrono::milliseconds kPatience{20'000};  // for all of it
 
-  // `now` goes into the rows. The questions must be there until read().
+  // `now` goes into the rows. The questions must be there until read(). kLook: whether policies see the probes; of
+  // several questions it is looked at in any case.
+  enum class SeesProbes : std::uint8_t { kLook, kDoNotLook };
   ProbeBatch(std::span<const RightsQuestion* const> questions, std::chrono::system_clock::time_point now,
-             Random& random);
+             Random& random, SeesProbes sees_probes = SeesProbes::kDoNotLook);
 
   // Once.
   postgres::Batch take() { return std::move(batch_); }
@@ -82,7 +89,7 @@ class ProbeBatch {
   postgres::Batch batch_;
   std::vector<Asked> asked_;
   int sees_probes_ = -1;
-  int rows_ = -1;
+  int prepared_ = -1;  // the last statement before the savepoint that may fail
 };
 
 }  // namespace rt::database

@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::chrono::milliseconds kRecoveryPauseMin{500};
 constexpr std::chrono::milliseconds kRecoveryPauseMax{15'000};
+// A connection that breaks sooner after the last one did is opened again more slowly each time.
+constexpr std::chrono::seconds kRecoveryForgotten{60};
+constexpr std::chrono::minutes kPartitionRetry{10};
 // Clients keep a connection for longer than questions come; it is opened again when one does.
 constexpr std::chrono::minutes kIdleTimeout{15};
 
@@ -38,12 +41,14 @@ TenantDatabase::TenantDatabase(const DatabaseParts& parts, std::string tenant, T
 TenantDatabase::~TenantDatabase() { RT_CHECK(stage_ == Stage::kStopping && group_.size() == 0); }
 
 void TenantDatabase::ask(RightsQuestion question, Answer answer) {
+  vacant_minutes_ = 0;
   // It is not worth waiting for what has just failed; right after the loss it is.
   if (stage_ == Stage::kReady && !recovery_failure_.empty())
     return answer(fault(RightsFaultKind::kUnavailable, recovery_failure_));
   if (stage_ == Stage::kReady) return checks_->ask(std::move(question), std::move(answer));
   if (stage_ != Stage::kOpening) return answer(fault(RightsFaultKind::kUnavailable, "the connection was closed"));
-  if (waiting_.size() >= parts_.config.waiting_max) {
+  waiting_bytes_ += bytes_of(question);
+  if (waiting_.size() >= parts_.config.waiting_max || waiting_bytes_ > parts_.config.waiting_bytes_max) {
     parts_.counters.refused.add();
     return answer(fault(RightsFaultKind::kPoolExhausted, "too many questions wait for the connection"));
   }
@@ -66,7 +71,8 @@ void TenantDatabase::settle() {
 // --- From the beginning to the end
 
 postgres::Task<void> TenantDatabase::open() {
-  const auto opening = co_await open_database(parts_.surroundings, settings_, Purpose::kForPool, parts_.migrating);
+  const auto opening =
+      co_await open_database(parts_.surroundings, settings_, Purpose::kForPool, parts_.migrating, cancellation_);
   if (stage_ == Stage::kStopping) co_return;
   if (opening) {
     become_ready(*opening);
@@ -78,7 +84,6 @@ postgres::Task<void> TenantDatabase::open() {
 
 void TenantDatabase::become_ready(const Opening& opening) {
   parts_.counters.opened.add();
-  parts_.counters.connected.add();
   if (parts_.on_opened) parts_.on_opened(tenant_, opening);
   note_partitions(opening.partitions);
   postgres::ConnectionSettings how = settings_.connection;
@@ -96,14 +101,14 @@ void TenantDatabase::become_ready(const Opening& opening) {
       PolicyChecksConfig{.batches_max = settings_.pool_size,
                          .queue_target = settings_.queue_target,
                          .waiting_max = parts_.config.waiting_max,
-                         .superuser = opening.is_superuser ? settings_.connection.user : std::string()},
+                         .superuser = opening.superuser},
       parts_.clock, parts_.random, breakers_->given_up, parts_.counters.policies, state_->checks, [this] {
         log(LogLevel::kCritical, "IncreaseConnectionPool",
             "Too many database timeouts: private channels are refused until there were fewer in the last 30 s; raise "
             "db_pool of the tenant, or make its policies faster");
       });
   stage_ = Stage::kReady;
-  state_->is_connected = true;
+  set_connected(true);
   for (Waiting& one : std::exchange(waiting_, {})) checks_->ask(std::move(one.question), std::move(one.answer));
 }
 
@@ -139,17 +144,26 @@ void TenantDatabase::answer_waiting(const RightsFault& why) {
 
 postgres::Task<void> TenantDatabase::stop() {
   RT_CHECK(stage_ != Stage::kStopping);
-  if (stage_ == Stage::kReady) parts_.counters.connected.subtract();
   stage_ = Stage::kStopping;
   on_end_ = nullptr;
-  state_->is_connected = false;
+  set_connected(false);
   settle();
   stopped_.set();
   answer_waiting({RightsFaultKind::kUnavailable, "the connection was closed"});
+  cancellation_->cancel();
   if (checks_) checks_->close();
   if (pool_) co_await pool_->stop();
   if (checks_) co_await checks_->drained();
   co_await group_.drained();
+}
+
+void TenantDatabase::set_connected(bool is_connected) {
+  if (state_->is_connected.exchange(is_connected) == is_connected) return;
+  if (is_connected) {
+    parts_.counters.connected.add();
+  } else {
+    parts_.counters.connected.subtract();
+  }
 }
 
 void TenantDatabase::end() {
@@ -158,74 +172,67 @@ void TenantDatabase::end() {
 
 // --- While it is ready
 
+// Others of the pool may be there still.
 void TenantDatabase::on_trouble(const postgres::PgError& error) {
-  if (stage_ != Stage::kReady || std::exchange(is_recovering_, true)) return;
+  if (stage_ != Stage::kReady || is_recovering_) return;
   parts_.counters.lost.add();
-  state_->is_connected = false;
-  log(LogLevel::kWarning, "DatabaseConnectionDown",
-      "lost the connection to the tenant database, trying again: " + error.message);
+  log(LogLevel::kWarning, "DatabaseConnectionDown", "a connection to the tenant database failed: " + error.message);
+  if (pool_->open_connections() > 0) return;
+  is_recovering_ = true;
+  set_connected(false);
   group_.spawn(recover());
 }
 
+// It may be another server by now, so it is looked at as it was at first.
 postgres::Task<void> TenantDatabase::recover() {
   const Time until = parts_.clock.now() + parts_.config.recovery_window;
-  std::chrono::milliseconds pause = kRecoveryPauseMin;
+  if (parts_.clock.now() - recovered_at_ >= kRecoveryForgotten) recovery_pause_ = {};
   while (stage_ == Stage::kReady) {
-    const auto reply = co_await pool_->run({.statements = {{.sql = "SELECT"}}, .ends = postgres::Ends::kRolledBack});
+    if (recovery_pause_.count() > 0) co_await stopped_.wait_until(parts_.clock.now() + recovery_pause_);
+    recovery_pause_ = std::clamp(recovery_pause_ * 2, kRecoveryPauseMin, kRecoveryPauseMax);
     if (stage_ != Stage::kReady) co_return;
-    if (reply) {
+    const auto opening =
+        co_await open_database(parts_.surroundings, settings_, Purpose::kForSchema, parts_.migrating, cancellation_);
+    if (stage_ != Stage::kReady) co_return;
+    if (opening || pool_->open_connections() > 0) {
       is_recovering_ = false;
       recovery_failure_.clear();
-      state_->is_connected = true;
-      log(LogLevel::kInfo, "", "the tenant database is connected again");
+      recovered_at_ = parts_.clock.now();
+      set_connected(true);
+      log(LogLevel::kInfo, "", "the tenant database can be reached again");
       co_return;
     }
-    recovery_failure_ = reply.error().message;
+    recovery_failure_ = opening.error().text;
     if (parts_.clock.now() >= until) {
       log(LogLevel::kWarning, "DatabaseConnectionRecoveryWindowExceeded",
-          "gave the tenant database up: " + reply.error().message);
-      parts_.counters.connected.subtract();
+          "gave the tenant database up: " + recovery_failure_);
       stage_ = Stage::kFailed;
       co_return end();
     }
-    co_await stopped_.wait_until(parts_.clock.now() + pause);
-    pause = std::min(pause * 2, kRecoveryPauseMax);
   }
 }
 
 bool TenantDatabase::is_vacant_after_minute(std::int64_t users) {
-  vacant_minutes_ = users > 0 ? 0 : vacant_minutes_ + 1;
-  if (is_connected() && parts_.clock.now() - partitions_at_ >= parts_.config.partition_interval)
-    keep_partitions(OldPartitions::kStay);
+  const bool is_needed = users > 0 || !waiting_.empty() || (checks_ && !checks_->is_idle());
+  vacant_minutes_ = is_needed ? 0 : vacant_minutes_ + 1;
   return vacant_minutes_ >= parts_.config.vacant_minutes_max;
 }
 
-void TenantDatabase::keep_partitions(OldPartitions old) {
-  if (!is_connected() || std::exchange(is_keeping_partitions_, true)) return;
-  group_.spawn(keep_partitions_now(old));
-}
+bool TenantDatabase::needs_partitions() const { return is_connected() && parts_.clock.now() >= partitions_due_; }
 
-postgres::Task<void> TenantDatabase::keep_partitions_now(OldPartitions old) {
-  if (const auto lease = co_await pool_->lease()) {
-    if (old == OldPartitions::kAreDropped) {
-      const auto dropped = co_await postgres::drop_old_partitions(**lease);
-      if (!dropped)
-        log(LogLevel::kError, "JanitorFailedToDeleteOldMessages",
-            "old partitions of realtime.messages could not be dropped: " + dropped.error().message);
-    }
-    if (const auto upkeep = co_await postgres::make_partitions(**lease)) note_partitions(*upkeep);
+void TenantDatabase::note_partitions(const postgres::Result<postgres::PartitionUpkeep>& upkeep) {
+  partitions_due_ = parts_.clock.now() + (upkeep ? parts_.config.partition_interval : kPartitionRetry);
+  if (!upkeep) {
+    parts_.counters.partition_failures.add();
+    return log(LogLevel::kError, "PartitionCreationFailed",
+               "partitions of realtime.messages could not be looked at: " + upkeep.error().message);
   }
-  is_keeping_partitions_ = false;
-}
-
-void TenantDatabase::note_partitions(const postgres::PartitionUpkeep& upkeep) {
-  partitions_at_ = parts_.clock.now();
-  state_->partition_days_ahead = upkeep.days_ahead;
-  parts_.counters.partition_failures.add(upkeep.failures.size());
-  if (upkeep.failures.empty()) return;
+  state_->partition_days_ahead = upkeep->days_ahead;
+  parts_.counters.partition_failures.add(upkeep->failures.size());
+  if (upkeep->failures.empty()) return;
   log(LogLevel::kError, "PartitionCreationFailed",
-      std::to_string(upkeep.failures.size()) + " partitions of realtime.messages are missing, from " +
-          upkeep.failures.front());
+      std::to_string(upkeep->failures.size()) + " partitions of realtime.messages are missing, from " +
+          upkeep->failures.front());
 }
 
 void TenantDatabase::log(LogLevel level, std::string_view code, const std::string& text) const {

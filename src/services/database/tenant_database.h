@@ -31,8 +31,9 @@ struct TenantDatabaseConfig {
   std::chrono::milliseconds ready_timeout{15'000};  // how long a question waits for the connection to be made
   std::chrono::seconds recovery_window{600};        // a connection that is lost is given up after so long
   std::chrono::seconds partition_interval{6 * 3600};
-  int vacant_minutes_max = 12;       // without clients; then the connection ends
-  std::size_t waiting_max = 10'000;  // questions that wait for the connection; more are refused
+  int vacant_minutes_max = 12;                            // without clients and questions; then the connection ends
+  std::size_t waiting_max = 10'000;                       // questions that wait for the connection; more are refused
+  std::size_t waiting_bytes_max = std::size_t{64} << 20;  // likewise
 };
 
 // Failures of one tenant's database, which outlive its connection. Both close by themselves.
@@ -79,6 +80,11 @@ struct DatabaseParts {
 class TenantDatabase {  // loop-bound
  public:
   using Answer = PolicyChecks::Answer;
+  struct Waiting {
+    RightsQuestion question;
+    Answer answer;
+    Time since;
+  };
 
   // `on_end` is called, once and on the loop, when it has given up: it has to be stopped then, later.
   TenantDatabase(const DatabaseParts& parts, std::string tenant, TenantSettings settings,
@@ -95,30 +101,26 @@ class TenantDatabase {  // loop-bound
 
   // Called every minute, with the number of clients. True: nobody has needed it for so long that it should be stopped.
   bool is_vacant_after_minute(std::int64_t users);
-  // Makes partitions, and drops old ones where that is asked for.
-  enum class OldPartitions : std::uint8_t { kStay, kAreDropped };
-  void keep_partitions(OldPartitions old);
+  // It is time to look whether there are partitions for the next days.
+  bool needs_partitions() const;
+  void note_partitions(const postgres::Result<postgres::PartitionUpkeep>& upkeep);
 
+  // Those who wait for it to be connected, for somebody else to take care of.
+  std::deque<Waiting> take_waiting() { return std::exchange(waiting_, {}); }
   // Answers who waits and closes everything. Nothing else may be called from then on.
   postgres::Task<void> stop();
 
  private:
   enum class Stage : std::uint8_t { kOpening, kReady, kFailed, kStopping };
-  struct Waiting {
-    RightsQuestion question;
-    Answer answer;
-    Time since;
-  };
 
   postgres::Task<void> open();
   postgres::Task<void> give_up_waiting();
   postgres::Task<void> recover();
-  postgres::Task<void> keep_partitions_now(OldPartitions old);
   void become_ready(const Opening& opening);
   void fail(const OpeningFault& fault);
   void on_trouble(const postgres::PgError& error);
-  void note_partitions(const postgres::PartitionUpkeep& upkeep);
   void answer_waiting(const RightsFault& fault);
+  void set_connected(bool is_connected);
   void log(LogLevel level, std::string_view code, const std::string& text) const;
   postgres::Task<bool> settles_by(Time deadline);
   void settle();
@@ -133,10 +135,13 @@ class TenantDatabase {  // loop-bound
   Stage stage_ = Stage::kOpening;
   std::deque<Waiting> waiting_;  // for it to be ready
   int vacant_minutes_ = 0;
-  Time partitions_at_{};  // when they were looked at
+  Time partitions_due_{};
   bool is_recovering_ = false;
-  std::string recovery_failure_;  // of the last attempt; empty: there was none yet
-  bool is_keeping_partitions_ = false;
+  Time recovered_at_{};
+  std::chrono::milliseconds recovery_pause_{};  // before the next attempt
+  std::string recovery_failure_;                // of the last attempt; empty: there was none yet
+  const std::shared_ptr<postgres::Cancellation> cancellation_ = std::make_shared<postgres::Cancellation>();
+  std::size_t waiting_bytes_ = 0;                // more than they have, once some were given up
   std::vector<postgres::Event*> until_settled_;  // who waits for it to be ready, or not
   postgres::Event stopped_;                      // for recover()
   std::unique_ptr<postgres::Pool> pool_;

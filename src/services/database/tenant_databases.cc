@@ -8,6 +8,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <list>
 #include <map>
 #include <utility>
 
@@ -50,7 +51,26 @@ struct TenantDatabases::Tenant {
   const std::shared_ptr<Breakers> breakers = std::make_shared<Breakers>();
   const std::shared_ptr<DatabaseState> state = std::make_shared<DatabaseState>();
   std::unique_ptr<TenantDatabase> database;  // null: not connected
-  bool is_to_be_cleaned = false;             // it was connected since the janitor was here
+  int ending = 0;                            // earlier ones that are being closed
+  std::vector<std::function<void()>> until_ended;
+  std::vector<Prepared> until_prepared;  // empty: nobody asked for it
+  bool keeps_messages = false;           // it is looked after its partitions at the moment
+  bool is_to_be_cleaned = false;         // it was connected since the janitor was here
+};
+
+// What a coroutine of the loop has that takes long, so that it ends with the loop.
+class TenantDatabases::Cancellable {
+ public:
+  explicit Cancellable(Loop& loop);
+  ~Cancellable();
+  Cancellable(const Cancellable&) = delete;
+  Cancellable& operator=(const Cancellable&) = delete;
+
+  const std::shared_ptr<postgres::Cancellation>& cancellation() const { return *place_; }
+
+ private:
+  Loop& loop_;
+  std::list<std::shared_ptr<postgres::Cancellation>>::iterator place_;
 };
 
 struct TenantDatabases::Loop {
@@ -79,9 +99,18 @@ struct TenantDatabases::Loop {
   postgres::Event stopped;
   postgres::Event janitor_stopped{io};
   bool is_stopping = false;
-  std::unordered_map<std::string, std::unique_ptr<Tenant>> tenants;
+  std::unordered_map<std::string, TenantRef> tenants;
+  std::list<std::shared_ptr<postgres::Cancellation>> cancellations;
   postgres::TaskGroup group;
 };
+
+TenantDatabases::Cancellable::Cancellable(Loop& loop)
+    : loop_(loop),
+      place_(loop.cancellations.insert(loop.cancellations.end(), std::make_shared<postgres::Cancellation>())) {
+  if (loop.is_stopping) (*place_)->cancel();
+}
+
+TenantDatabases::Cancellable::~Cancellable() { loop_.cancellations.erase(place_); }
 
 TenantDatabases::TenantDatabases(const TenantDatabasesConfig& config, Surroundings surroundings,
                                  const tenants::Encryption& encryption, const Clock& clock, Random& random, Log& log)
@@ -121,27 +150,37 @@ void TenantDatabases::stop() {
 }
 
 postgres::Task<void> TenantDatabases::end_all() {
-  for (auto& [name, tenant] : loop_->tenants) let_go(*tenant, nullptr);
+  for (const auto& [name, tenant] : loop_->tenants) let_go(tenant, nullptr);
+  for (const auto& cancellation : loop_->cancellations) cancellation->cancel();
   co_await loop_->group.drained();
 }
 
 // --- Questions
 
 void TenantDatabases::ask(std::string_view external_id, RightsQuestion question, Answer answer) {
-  asio::post(loop_->io, [this, name = std::string(external_id), question = std::move(question),
-                         answer = std::move(answer)]() mutable {
-    Tenant& asked = tenant(name);
-    RightsFault why_not;
-    TenantDatabase* const database = connection_of(name, asked, why_not);
-    if (database == nullptr) return answer(tl::make_unexpected(std::move(why_not)));
-    database->ask(std::move(question), std::move(answer));
-  });
+  asio::post(loop_->io,
+             [this, name = std::string(external_id), question = std::move(question),
+              answer = std::move(answer)]() mutable { ask_now(name, std::move(question), std::move(answer)); });
 }
 
-TenantDatabases::Tenant& TenantDatabases::tenant(const std::string& external_id) {
-  std::unique_ptr<Tenant>& tenant = loop_->tenants[external_id];
-  if (!tenant) tenant = std::make_unique<Tenant>();
-  return *tenant;
+void TenantDatabases::ask_now(const std::string& external_id, RightsQuestion question, Answer answer) {
+  RightsFault why_not;
+  TenantDatabase* const database = connection_of(external_id, *tenant(external_id), why_not);
+  if (database == nullptr) return answer(tl::make_unexpected(std::move(why_not)));
+  database->ask(std::move(question), std::move(answer));
+}
+
+const TenantDatabases::TenantRef& TenantDatabases::tenant(const std::string& external_id) {
+  TenantRef& tenant = loop_->tenants[external_id];
+  if (!tenant) tenant = std::make_shared<Tenant>();
+  return tenant;
+}
+
+// nullopt: there is no such tenant, or it has no database.
+Result<std::optional<TenantSettings>> TenantDatabases::settings_of_tenant(const std::string& external_id) const {
+  const auto record = surroundings_.find(external_id);
+  if (!record) return std::nullopt;
+  return settings_of(*record, encryption_);
 }
 
 // Begins to make it where there is none. Null: it cannot be had.
@@ -187,30 +226,37 @@ void TenantDatabases::let_go_if_given_up(const std::string& external_id) {
   asio::post(loop_->io, [this, external_id] {
     const auto found = loop_->tenants.find(external_id);
     if (found == loop_->tenants.end() || !found->second->database) return;
-    if (found->second->database->has_given_up()) let_go(*found->second, nullptr);
+    if (found->second->database->has_given_up()) let_go(found->second, nullptr);
   });
 }
 
-void TenantDatabases::let_go(Tenant& tenant, std::function<void()> done) {
-  if (tenant.database) {
-    loop_->group.spawn(end(std::move(tenant.database), std::move(done)));
-  } else if (done) {
-    done();
+void TenantDatabases::let_go(const TenantRef& tenant, std::function<void()> done) {
+  if (done) tenant->until_ended.push_back(std::move(done));
+  if (tenant->database) {
+    ++tenant->ending;
+    loop_->group.spawn(end(tenant, std::move(tenant->database)));
+  } else if (tenant->ending == 0) {
+    for (const auto& tell : std::exchange(tenant->until_ended, {})) tell();
   }
 }
 
-postgres::Task<void> TenantDatabases::end(std::unique_ptr<TenantDatabase> database, std::function<void()> done) {
+postgres::Task<void> TenantDatabases::end(TenantRef tenant, std::unique_ptr<TenantDatabase> database) {
   co_await database->stop();
   database.reset();
-  if (done) done();
+  if (--tenant->ending > 0) co_return;
+  for (const auto& tell : std::exchange(tenant->until_ended, {})) tell();
 }
 
 void TenantDatabases::changed(const std::string& external_id) {
   asio::post(loop_->io, [this, external_id] {
     const auto found = loop_->tenants.find(external_id);
     if (found == loop_->tenants.end()) return;
-    let_go(*found->second, nullptr);
     *found->second->breakers = {};
+    if (!found->second->database) return;
+    // Nobody has asked the old database about these.
+    auto waiting = found->second->database->take_waiting();
+    let_go(found->second, nullptr);
+    for (auto& one : waiting) ask_now(external_id, std::move(one.question), std::move(one.answer));
   });
 }
 
@@ -218,7 +264,7 @@ void TenantDatabases::disconnect(const std::string& external_id, std::function<v
   asio::post(loop_->io, [this, external_id, done = std::move(done)]() mutable {
     const auto found = loop_->tenants.find(external_id);
     if (found == loop_->tenants.end()) return done();
-    let_go(*found->second, std::move(done));
+    let_go(found->second, std::move(done));
   });
 }
 
@@ -231,9 +277,7 @@ void TenantDatabases::health(const std::string& external_id, std::function<void(
 }
 
 postgres::Task<void> TenantDatabases::tell_health(std::string external_id, std::function<void(DatabaseHealth)> done) {
-  const auto record = surroundings_.find(external_id);
-  const auto settings =
-      record ? settings_of(*record, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
+  const auto settings = settings_of_tenant(external_id);
   DatabaseHealth out{.has_database = !settings || settings->has_value()};
   const Time deadline = clock_.now() + kHealthPatience;
   // It may be another one by then.
@@ -252,29 +296,36 @@ postgres::Task<void> TenantDatabases::tell_health(std::string external_id, std::
 void TenantDatabases::prepare(const std::string& external_id, OldMessages old, std::function<void(Result<void>)> done) {
   asio::post(loop_->io, [this, external_id, old, done = std::move(done)]() mutable {
     if (loop_->is_stopping) return done(fail("the server is stopping"));
-    loop_->group.spawn(prepare_now(external_id, old, std::move(done)));
+    auto& waiting = tenant(external_id)->until_prepared;
+    waiting.push_back(std::move(done));
+    if (waiting.size() == 1) loop_->group.spawn(prepare_now(external_id, old));
   });
 }
 
-postgres::Task<void> TenantDatabases::prepare_now(std::string external_id, OldMessages old,
-                                                  std::function<void(Result<void>)> done) {
-  const auto record = surroundings_.find(external_id);
-  auto settings = record ? settings_of(*record, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
+postgres::Task<void> TenantDatabases::prepare_now(std::string external_id, OldMessages old) {
+  const Cancellable running(*loop_);
+  auto settings = settings_of_tenant(external_id);
   if (!settings) {
     log(LogLevel::kError, external_id, "UnableToConnectToTenantDatabase",
         "the settings of its database cannot be used: " + settings.error().message);
-    co_return done(tl::make_unexpected(settings.error()));
+    co_return answer_prepared(external_id, tl::make_unexpected(settings.error()));
   }
-  if (!*settings) co_return done({});
-  const auto opening =
-      co_await open_database(loop_->parts.surroundings, **std::move(settings), Purpose::kForSchema, loop_->migrating);
-  if (opening) {
-    if (old == OldMessages::kAreDropped) co_await clean_one(external_id);
-    co_return note_opened(external_id, *opening, [done = std::move(done)] { done({}); });
+  if (!*settings) co_return answer_prepared(external_id, {});
+  const auto opening = co_await open_database(loop_->parts.surroundings, **std::move(settings), Purpose::kForSchema,
+                                              loop_->migrating, running.cancellation());
+  if (!opening) {
+    note_failed(external_id, opening.error());
+    log(LogLevel::kError, external_id, opening.error().code, opening.error().text);
+    co_return answer_prepared(external_id, fail(opening.error().text));
   }
-  note_failed(external_id, opening.error());
-  log(LogLevel::kError, external_id, opening.error().code, opening.error().text);
-  done(fail(opening.error().text));
+  if (old == OldMessages::kAreDropped) co_await keep_messages(external_id, old);
+  note_opened(external_id, *opening, [this, external_id] {
+    asio::post(loop_->io, [this, external_id] { answer_prepared(external_id, {}); });
+  });
+}
+
+void TenantDatabases::answer_prepared(const std::string& external_id, const Result<void>& result) {
+  for (const Prepared& done : std::exchange(tenant(external_id)->until_prepared, {})) done(result);
 }
 
 // --- From time to time
@@ -284,10 +335,14 @@ postgres::Task<void> TenantDatabases::every_minute() {
     const Time now = clock_.now();
     std::erase_if(loop_->tenants, [&](const auto& entry) {
       const auto& [name, tenant] = entry;
+      if (tenant->database && tenant->database->needs_partitions())
+        loop_->group.spawn(keep_messages(name, OldMessages::kStay));
       if (tenant->database && tenant->database->is_vacant_after_minute(surroundings_.users(name)))
-        let_go(*tenant, nullptr);
-      const bool is_forgotten = !tenant->database && !(config_.janitor && tenant->is_to_be_cleaned) &&
-                                tenant->breakers->connecting.is_empty(now) && tenant->breakers->given_up.is_empty(now);
+        let_go(tenant, nullptr);
+      const bool is_busy = tenant->database || tenant->ending > 0 || !tenant->until_prepared.empty() ||
+                           tenant->keeps_messages || (config_.janitor && tenant->is_to_be_cleaned);
+      const bool is_forgotten =
+          !is_busy && tenant->breakers->connecting.is_empty(now) && tenant->breakers->given_up.is_empty(now);
       if (is_forgotten) {
         const std::lock_guard lock(mutex_);
         states_.erase(name);
@@ -297,6 +352,7 @@ postgres::Task<void> TenantDatabases::every_minute() {
   }
 }
 
+// One after the other: nobody waits for it.
 postgres::Task<void> TenantDatabases::clean() {
   const JanitorConfig& janitor = *config_.janitor;
   const auto random_minutes = [&] {
@@ -304,41 +360,51 @@ postgres::Task<void> TenantDatabases::clean() {
   };
   Time next = clock_.now() + janitor.first + random_minutes();
   while (!co_await loop_->janitor_stopped.wait_until(next)) {
-    std::vector<std::string> of_others;  // not connected now
+    std::vector<std::string> names;
     for (const auto& [name, tenant] : loop_->tenants) {
-      if (tenant->database) {
-        tenant->database->keep_partitions(TenantDatabase::OldPartitions::kAreDropped);
-      } else if (tenant->is_to_be_cleaned) {
-        of_others.push_back(name);
-      }
-      tenant->is_to_be_cleaned = tenant->database != nullptr;
+      if (std::exchange(tenant->is_to_be_cleaned, tenant->database != nullptr)) names.push_back(name);
     }
-    for (const std::string& name : of_others) co_await clean_one(name);
+    for (const std::string& name : names) {
+      if (loop_->is_stopping) co_return;
+      co_await keep_messages(name, OldMessages::kAreDropped);
+    }
     next = clock_.now() + janitor.every + random_minutes();
   }
 }
 
-// What cannot be reached now waits for the next time that it is used.
-postgres::Task<void> TenantDatabases::clean_one(std::string external_id) {
-  const auto record = surroundings_.find(external_id);
-  auto settings = record ? settings_of(*record, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
-  if (!settings || !*settings) co_return;
+// On a connection of its own, so that nobody waits behind it. What cannot be reached now waits for the next time.
+postgres::Task<void> TenantDatabases::keep_messages(std::string external_id, OldMessages old) {
+  const Cancellable running(*loop_);
+  const TenantRef tenant = this->tenant(external_id);
+  auto settings = settings_of_tenant(external_id);
+  if (!settings || !*settings || std::exchange(tenant->keeps_messages, true)) co_return;
   (*settings)->connection.application_name = "realtime_janitor";
-  const auto connection = co_await postgres::Connection::open(loop_->parts.surroundings, (*settings)->connection);
-  if (!connection) co_return;
-  const auto dropped = co_await postgres::drop_old_partitions(**connection);
-  if (!dropped) {
-    log(LogLevel::kError, external_id, "JanitorFailedToDeleteOldMessages",
-        "old partitions of realtime.messages could not be dropped: " + dropped.error().message);
+  auto upkeep = postgres::Result<postgres::PartitionUpkeep>();
+  const auto connection = co_await postgres::Connection::open(loop_->parts.surroundings, (*settings)->connection,
+                                                              postgres::OnNotice{}, running.cancellation());
+  if (connection) {
+    const ClosedByCancellation closed(**connection, running.cancellation());
+    if (old == OldMessages::kAreDropped) {
+      const auto dropped = co_await postgres::drop_old_partitions(**connection);
+      if (!dropped && !loop_->is_stopping) {
+        log(LogLevel::kError, external_id, "JanitorFailedToDeleteOldMessages",
+            "old partitions of realtime.messages could not be dropped: " + dropped.error().message);
+      }
+    }
+    upkeep = co_await postgres::make_partitions(**connection);
+  } else {
+    upkeep = tl::make_unexpected(connection.error());
   }
-  (void)co_await postgres::make_partitions(**connection);
+  tenant->keeps_messages = false;
+  if (tenant->database && !loop_->is_stopping) tenant->database->note_partitions(upkeep);
 }
 
 // --- What is told of it
 
 void TenantDatabases::note_opened(const std::string& external_id, const Opening& opening, std::function<void()> done) {
   if (opening.has_migrated) {
-    const std::string region = region_of(external_id);
+    const auto settings = settings_of_tenant(external_id);
+    const std::string region = settings && *settings ? (*settings)->region : "";
     const std::lock_guard lock(mutex_);
     migrations_->took[region].record(opening.migration_took.count());
   }
@@ -383,13 +449,6 @@ std::vector<TenantDatabases::Meter> TenantDatabases::meters() const {
   out.reserve(states_.size());
   for (const auto& [name, state] : states_) out.push_back({name, state});
   return out;
-}
-
-std::string TenantDatabases::region_of(const std::string& external_id) const {
-  const auto record = surroundings_.find(external_id);
-  const auto settings =
-      record ? settings_of(*record, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
-  return settings && *settings ? (*settings)->region : "";
 }
 
 void TenantDatabases::log(LogLevel level, std::string_view external_id, std::string_view code,

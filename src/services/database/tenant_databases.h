@@ -76,13 +76,14 @@ class TenantDatabases {
   // Its record has changed, or is gone: what is connected is not what it should be. Questions after this go by the new
   // record.
   void changed(const std::string& external_id);
-  // Ends the connection; the next question opens another one.
+  // Ends the connection; the next question opens another one. `done` is called once it has ended.
   void disconnect(const std::string& external_id, std::function<void()> done);
   // Waits up to 15 s for a connection that is being made; makes none.
   void health(const std::string& external_id, std::function<void(DatabaseHealth)> done);
   // Brings its schema up to date, on a connection for just that, and drops old messages where that is asked for. The
   // error is for the log, and is there already. A tenant without a database needs nothing. `done`: on any thread.
   enum class OldMessages : std::uint8_t { kStay, kAreDropped };
+  // Who asks for it while it is being done already has the same answer.
   void prepare(const std::string& external_id, OldMessages old, std::function<void(Result<void>)> done);
 
   const DatabaseCounters& counters() const { return counters_; }
@@ -99,24 +100,30 @@ class TenantDatabases {
  private:
   struct Loop;  // Asio lives there
   struct Tenant;
+  class Cancellable;
 
-  Tenant& tenant(const std::string& external_id);
+  using TenantRef = std::shared_ptr<Tenant>;
+  using Prepared = std::function<void(Result<void>)>;
+
+  const TenantRef& tenant(const std::string& external_id);
+  void ask_now(const std::string& external_id, RightsQuestion question, Answer answer);
+  Result<std::optional<TenantSettings>> settings_of_tenant(const std::string& external_id) const;
   TenantDatabase* connection_of(const std::string& external_id, Tenant& tenant, RightsFault& why_not);
   void let_go_if_given_up(const std::string& external_id);
-  void let_go(Tenant& tenant, std::function<void()> done);
-  postgres::Task<void> end(std::unique_ptr<TenantDatabase> database, std::function<void()> done);
+  void let_go(const TenantRef& tenant, std::function<void()> done);
+  postgres::Task<void> end(TenantRef tenant, std::unique_ptr<TenantDatabase> database);
   postgres::Task<void> tell_health(std::string external_id, std::function<void(DatabaseHealth)> done);
-  postgres::Task<void> prepare_now(std::string external_id, OldMessages old, std::function<void(Result<void>)> done);
+  postgres::Task<void> prepare_now(std::string external_id, OldMessages old);
+  void answer_prepared(const std::string& external_id, const Result<void>& result);
   postgres::Task<void> every_minute();
   postgres::Task<void> clean();
-  postgres::Task<void> clean_one(std::string external_id);
+  postgres::Task<void> keep_messages(std::string external_id, OldMessages old);
   postgres::Task<void> end_all();
   void note_opened(const std::string& external_id, const Opening& opening, std::function<void()> done);
   void note_migrations(const std::string& external_id, std::int64_t found, std::int64_t now,
                        std::function<void()> done);
   void note_failed(const std::string& external_id, const OpeningFault& fault);
   void log(LogLevel level, std::string_view external_id, std::string_view code, const std::string& text) const;
-  std::string region_of(const std::string& external_id) const;
 
   const TenantDatabasesConfig config_;
   const Surroundings surroundings_;

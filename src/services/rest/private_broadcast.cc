@@ -71,7 +71,9 @@ class PrivateBatch : public std::enable_shared_from_this<PrivateBatch> {
     }
   }
 
+  // An answer may come within the call that asks.
   void ask_next() {
+    if (std::exchange(is_asking_, true)) return;
     const auto keep = shared_from_this();
     while (under_way_ < kTopicsAtATime && next_ < topics_.size()) {
       ++under_way_;
@@ -79,7 +81,8 @@ class PrivateBatch : public std::enable_shared_from_this<PrivateBatch> {
       tenant_->ask_rights(question_of(sender_, topics_[topic].front().topic),
                           [keep, topic](const RightsAnswer& answer) { keep->on_rights(topic, answer); });
     }
-    if (under_way_ == 0 && done_) std::exchange(done_, nullptr)();
+    is_asking_ = false;
+    if (under_way_ == 0 && next_ == topics_.size() && done_) std::exchange(done_, nullptr)();
   }
 
  private:
@@ -99,6 +102,7 @@ class PrivateBatch : public std::enable_shared_from_this<PrivateBatch> {
   std::vector<std::vector<BatchMessage>> topics_;
   std::size_t next_ = 0;
   std::size_t under_way_ = 0;
+  bool is_asking_ = false;
 };
 
 }  // namespace
