@@ -1,0 +1,176 @@
+#include "services/database/tenant_database.h"
+
+#include <doctest/doctest.h>
+
+#include <boost/asio/awaitable.hpp>
+
+#include "testing/tenant_schema.h"
+
+namespace rt::database {
+namespace {
+
+using testing::PostgresLoop;
+
+class Silence final : public Log {
+ public:
+  bool enabled(LogLevel) const override { return true; }
+  void write(LogLevel, const LogFields& fields, std::string_view) override { codes.emplace_back(fields.error_code); }
+  std::uint64_t dropped() const override { return 0; }
+  void reopen() override {}
+  std::vector<std::string> codes;
+};
+
+struct Project {
+  explicit Project(TenantDatabaseConfig config = {}, const postgres::ConnectionSettings& how = PostgresLoop::settings())
+      : parts{.surroundings = loop.surroundings,
+              .clock = clock,
+              .random = random,
+              .log = log,
+              .migrating = migrating,
+              .counters = counters,
+              .config = config,
+              .on_opened = {},
+              .on_failed = {}} {
+    testing::make_tenant_schema(loop);
+    settings.connection = how;
+    loop.on_loop([&] {
+      database = std::make_unique<TenantDatabase>(parts, "acme", settings, breakers, state, [this] { ++ends; });
+    });
+  }
+  ~Project() {
+    if (database) stop();
+  }
+
+  void ask(std::string topic) {
+    RightsQuestion question;
+    question.topic = std::move(topic);
+    question.claims = {.role = "service_role", .subject = "", .json = R"({"role":"service_role"})"};
+    question.asked.broadcast_read = true;
+    loop.on_loop([&] {
+      database->ask(std::move(question), [this](RightsAnswer answer) { answers.push_back(std::move(answer)); });
+    });
+  }
+  void until_connected() {
+    loop.until([&] { return database->is_connected(); });
+  }
+  void stop() {
+    loop.run(database->stop());
+    database.reset();
+  }
+  int minutes_until_vacant(std::int64_t users) {
+    for (int minute = 1; minute <= 100; ++minute) {
+      if (database->is_vacant_after_minute(users)) return minute;
+    }
+    return 0;
+  }
+
+  PostgresLoop loop;
+  SystemClock clock;
+  SystemRandom random;
+  Silence log;
+  Slots migrating{loop.io, 1};
+  DatabaseCounters counters;
+  DatabaseParts parts;
+  TenantSettings settings;
+  std::shared_ptr<Breakers> breakers = std::make_shared<Breakers>();
+  std::shared_ptr<DatabaseState> state = std::make_shared<DatabaseState>();
+  int ends = 0;
+  std::vector<RightsAnswer> answers;
+  std::unique_ptr<TenantDatabase> database;
+};
+
+TEST_CASE("who asks before the database is connected waits for it") {
+  Project project;
+  project.ask("t");
+  CHECK(project.answers.empty());
+  project.loop.until([&] { return project.answers.size() == 1; });
+  CHECK(project.answers[0]->broadcast_read == true);
+  CHECK(project.state->is_connected);
+  CHECK(project.state->partition_days_ahead == postgres::kPartitionDaysAhead);
+  CHECK(project.counters.connected.value() == 1);
+  project.stop();
+  CHECK(project.counters.connected.value() == 0);
+  CHECK_FALSE(project.state->is_connected);
+}
+
+TEST_CASE("a connection that nobody needs is let go of after twelve minutes [T-039]") {
+  Project project;
+  project.until_connected();
+  CHECK(project.minutes_until_vacant(1) == 0);
+  CHECK(project.minutes_until_vacant(0) == 12);
+  project.ask("somebody does");
+  project.loop.until([&] { return project.answers.size() == 1; });
+  CHECK(project.minutes_until_vacant(0) == 12);
+}
+
+TEST_CASE("a stop answers who waits, at once, whatever the database is doing") {
+  Project project;
+  const auto other = project.loop.open();
+  other->begin_exclusive_use();
+  REQUIRE(project.loop.run(other->run(
+      {.statements = {{.sql = "BEGIN"}, {.sql = "LOCK TABLE realtime.schema_migrations IN ACCESS EXCLUSIVE MODE"}},
+       .ends = postgres::Ends::kOpen})));
+  Project held;
+  held.ask("t");
+  held.loop.until(
+      [&] { return testing::PostgresCluster::shared().sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1"; });
+  const auto began = std::chrono::steady_clock::now();
+  held.stop();
+  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(4));
+  REQUIRE(held.answers.size() == 1);
+  CHECK(held.answers[0].error().kind == RightsFaultKind::kUnavailable);
+}
+
+TEST_CASE("who waits can be handed over to another database") {
+  Project project;
+  project.ask("t");
+  std::deque<TenantDatabase::Waiting> waiting;
+  project.loop.on_loop([&] { waiting = project.database->take_waiting(); });
+  REQUIRE(waiting.size() == 1);
+  CHECK(waiting[0].question.topic == "t");
+  project.stop();
+  CHECK(project.answers.empty());
+}
+
+TEST_CASE(
+    "a database that cannot be reached answers all who wait with the reason, and is tried no more than three times") {
+  postgres::ConnectionSettings nowhere = PostgresLoop::settings();
+  nowhere.password = "another one";
+  for (int attempt = 1; attempt <= 3; ++attempt) {
+    Project project({}, nowhere);
+    project.breakers->connecting = RecentFailures(3, std::chrono::seconds(5));
+    for (int i = 1; i < attempt; ++i) project.breakers->connecting.record(project.clock.now());
+    project.ask("t");
+    project.loop.until([&] { return project.ends == 1; });
+    REQUIRE(project.answers.size() == 1);
+    CHECK(project.answers[0].error().kind == RightsFaultKind::kUnavailable);
+    CHECK(project.answers[0].error().text.find("another one") == std::string::npos);
+    CHECK(project.log.codes.front() == "UnableToConnectToTenantDatabase");
+    CHECK(project.breakers->connecting.is_open(project.clock.now()) == (attempt == 3));
+    CHECK(project.database->has_given_up());
+  }
+}
+
+TEST_CASE("too many who wait for the connection are refused") {
+  Project project({.waiting_max = 2});
+  for (int i = 0; i < 3; ++i) project.ask("t" + std::to_string(i));
+  project.loop.until([&] { return project.answers.size() == 3; });
+  CHECK(project.counters.refused.value() == 1);
+}
+
+TEST_CASE("a connection that ends is opened again, and a question after it is answered") {
+  Project project;
+  project.ask("before");
+  project.loop.until([&] { return project.answers.size() == 1; });
+  testing::PostgresCluster::shared().sql(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'realtime_connect'");
+  project.loop.until([&] { return project.counters.lost.value() == 1; });
+  CHECK_FALSE(project.database->is_connected());
+  project.until_connected();
+  project.ask("after");
+  project.loop.until([&] { return project.answers.size() == 2; });
+  CHECK(project.answers[1]->broadcast_read == true);
+}
+
+}  // namespace
+}  // namespace rt::database
