@@ -217,7 +217,7 @@ class Attributes::Reader {
     const auto value = given(name);
     if (!value) return;
     if (value->is_null()) return out.reset();
-    if (const auto number = checked(name, *value)) out = *number;
+    if (const auto number = checked(name, *value)) out = number;
   }
 
   std::optional<std::int64_t> checked(std::string_view name, json::Value value) {

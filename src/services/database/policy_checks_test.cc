@@ -17,7 +17,7 @@ std::string sql(const std::string& text) { return PostgresCluster::shared().sql(
 
 // Who asks, and what they are told, in that order.
 struct Desk {
-  explicit Desk(PolicyChecksConfig config = {}) {
+  explicit Desk(const PolicyChecksConfig& config = {}) {
     testing::make_tenant_schema(loop);
     sql("DROP POLICY IF EXISTS these ON realtime.messages; CREATE POLICY these ON realtime.messages FOR SELECT TO "
         "authenticated USING (topic LIKE 'yes%' OR (topic = 'slow' AND pg_sleep(2) IS NOT NULL))");

@@ -55,8 +55,8 @@ struct Database {
   std::unique_ptr<postgres::Connection> connection;
 };
 
-RightsQuestion question(std::string topic, AskedRights asked, std::string role = "authenticated",
-                        std::string more_claims = "") {
+RightsQuestion question(std::string topic, AskedRights asked, const std::string& role = "authenticated",
+                        const std::string& more_claims = "") {
   RightsQuestion out;
   out.topic = std::move(topic);
   out.asked = asked;
@@ -215,7 +215,7 @@ TEST_CASE("triggers of users fire for probes, before any setting, and leave noth
 }
 
 TEST_CASE("a role that would be the login's is refused, and so is none at all [A-020] [D-036]") {
-  const auto kind = [](std::string role_json, std::string role) {
+  const auto kind = [](const std::string& role_json, std::string role) {
     RightsQuestion asked;
     asked.claims.role = std::move(role);
     asked.claims.json = "{\"role\":" + role_json + "}";

@@ -184,7 +184,7 @@ TEST_CASE("a database that is connected is healthy, and one that clients miss is
   Node node;
   node.ask("PUT", "/api/tenants/b", R"({"tenant":{"jwt_secret":"s","migrations_ran":81}})");
   node.ask("PUT", "/api/tenants/idle", R"({"tenant":{"jwt_secret":"s","migrations_ran":81}})");
-  const auto says = [&](std::string name, const char* what) {
+  const auto says = [&](const std::string& name, const char* what) {
     return node.ask("GET", "/api/tenants/" + name + "/health").body.find(what) != std::string::npos;
   };
   node.database = {.has_database = true, .is_connected = true};
