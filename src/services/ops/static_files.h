@@ -16,8 +16,8 @@
 namespace rt::ops {
 
 struct StaticFile {
-  std::string_view path;  // as Request::resource() has it
-  std::string_view type;  // texts are UTF-8
+  std::string_view path;    // as Request::resource() has it
+  std::string_view type;    // texts are UTF-8
   std::string_view etag;    // without quotes; changes with the contents
   std::string_view packed;  // in gzip
 };
