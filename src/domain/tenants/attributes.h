@@ -69,7 +69,7 @@ struct Effects {
   bool join_rate = false;
   bool presence_rate = false;
   bool database = false;  // what is connected to its database is not what it should be
-  bool any = false;  // something differs at all
+  bool any = false;       // something differs at all
   Effects& operator|=(const Effects& other);
 };
 
