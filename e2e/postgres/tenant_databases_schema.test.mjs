@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, test } from 'node:test';
-import { assertError, connect } from '../harness/phoenix.mjs';
-import { LOGIN, PRIVATE, maySee, startProjects } from '../harness/private.mjs';
+import { assertError, connect, isReplyTo } from '../harness/phoenix.mjs';
+import { LOGIN, PRIVATE, maySee, maySend, startProjects } from '../harness/private.mjs';
 import { until } from '../harness/server.mjs';
 
 let projects;
@@ -121,4 +121,33 @@ test('the janitor drops partitions older than three days, and nothing else [T-05
   await until(async () => (await oldOnes(project)) === '3', 'the old ones to go');
   assert.equal(await project.sql("SELECT to_regclass('realtime.messages_of_a_user') IS NOT NULL;"), 't');
   assert.equal((await client.tryJoin('realtime:other', PRIVATE)).payload.status, 'ok');
+});
+
+test('the publication of users stays what they make of it: missing, empty or with tables [D-029]', async () => {
+  const project = await projects.make({ schema: 'may be made' });
+  const publication = () => project.sql("SELECT string_agg(p.pubname || ' ' || coalesce(t.tablename, 'nothing'), ', ') FROM pg_publication p LEFT JOIN pg_publication_tables t USING (pubname) WHERE p.pubname = 'supabase_realtime';");
+  const isUsed = async () => {
+    await project.disconnect();
+    assert.equal((await project.asked('realtime:room', { role: 'service_role' })).payload.status, 'ok');
+  };
+  for (const [change, left] of [
+    ['DROP PUBLICATION IF EXISTS supabase_realtime;', ''],
+    ['CREATE PUBLICATION supabase_realtime;', 'supabase_realtime nothing'],
+    ['CREATE TABLE public.todos (id int PRIMARY KEY); ALTER PUBLICATION supabase_realtime ADD TABLE public.todos;', 'supabase_realtime todos'],
+  ]) {
+    await project.sql(change);
+    await isUsed();
+    assert.equal(await publication(), left);
+  }
+});
+
+test('tenants in two databases of one cluster have policies and channels of their own at the same time [D-032]', async () => {
+  const [open, closed] = [await projects.make({ sql: maySee() + maySend() }), await projects.make()];
+  const [ann, bob] = [await open.member('realtime:room', { ack: true }), await open.member('realtime:room')];
+  const [, refused] = await Promise.all([open.asked('realtime:another', {}), closed.asked('realtime:room', {})]);
+  assertError(refused, 'Unauthorized: You do not have permissions to read from this Channel topic: room');
+  const theirs = await closed.backend('realtime:room');
+  await ann.next(isReplyTo(ann.broadcast('realtime:room', 'ours')));
+  assert.equal((await bob.next()).payload.event, 'ours');
+  await theirs.expectQuiet();
 });
