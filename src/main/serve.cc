@@ -522,7 +522,6 @@ int serve(Config config) {
   }
   databases.start();
   (*registry)->start([&node, &databases](const tenancy::TenantChange& change) {
-    if (change.effects.database || change.tenant == nullptr) databases.changed(change.external_id);
     apply(node, change.external_id,
           {.record = change.tenant,
            .is_gone = change.tenant == nullptr,
@@ -531,6 +530,8 @@ int serve(Config config) {
            .event_rate = change.effects.event_rate,
            .join_rate = change.effects.join_rate,
            .presence_rate = change.effects.presence_rate});
+    // After the workers: what their channels still wait for is answered behind the end of their sockets.
+    if (change.effects.database || change.tenant == nullptr) databases.changed(change.external_id);
   });
   if (config.seed_self_host && config.db_host) {
     databases.prepare(config.self_host_tenant_name, OldMessages::kAreDropped, [&log](const Result<void>& prepared) {
