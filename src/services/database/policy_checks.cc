@@ -55,6 +55,10 @@ void PolicyChecks::ask(RightsQuestion question, Answer answer) {
   std::string key = key_of(question);
   const bool reads = question.asked.broadcast_read || question.asked.presence_read;
   if (const auto same = pending_.find(key); same != pending_.end()) {
+    if (same->second->answers.size() >= config_.sharing_max) {
+      counters_.refused.add();
+      return answer(tl::make_unexpected(pool_exhausted("too many wait for the same answer already: try again")));
+    }
     counters_.shared.add();
     same->second->answers.push_back(std::move(answer));
     return;

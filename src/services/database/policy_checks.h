@@ -30,6 +30,7 @@ struct PolicyChecksConfig {
   std::size_t batches_max = 1;                    // under way: as many as the pool has connections
   std::chrono::milliseconds queue_target{5'000};  // a question that has waited longer for its turn is given up
   std::size_t waiting_max = 10'000;               // questions; more are refused
+  std::size_t sharing_max = 20'000;               // who ask the same; likewise
   std::size_t bytes_max = std::size_t{64} << 20;  // of all that are not answered yet; likewise
   std::string superuser{};                        // name of the login where it is one
 };

@@ -106,6 +106,15 @@ TEST_CASE("who asks what somebody else is asking gets the same answer, and nothi
   CHECK(desk.counters.shared.value() == 19);
 }
 
+TEST_CASE("too many who wait for the same answer are refused") {
+  Desk desk({.sharing_max = 3});
+  desk.ask_all(std::vector<std::pair<std::string, std::string>>(5, {"me", "yes"}));
+  desk.until_answered();
+  CHECK(desk.counters.refused.value() == 2);
+  CHECK((*desk.answers[2])->broadcast_read == true);
+  CHECK((*desk.answers[3]).error().kind == RightsFaultKind::kPoolExhausted);
+}
+
 TEST_CASE("who may not broadcast is asked about presence in a second transaction, and gets one answer") {
   Desk desk;
   desk.ask("yes", "me", {.broadcast_read = true, .broadcast_write = true, .presence_write = true});

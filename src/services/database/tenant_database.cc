@@ -32,6 +32,7 @@ TenantDatabase::TenantDatabase(const DatabaseParts& parts, std::string tenant, T
       breakers_(std::move(breakers)),
       state_(std::move(state)),
       on_end_(std::move(on_end)),
+      settled_(parts.surroundings.io),
       stopped_(parts.surroundings.io),
       group_(parts.surroundings.io) {
   group_.spawn(open());
@@ -55,19 +56,6 @@ void TenantDatabase::ask(RightsQuestion question, Answer answer) {
   waiting_.push_back({std::move(question), std::move(answer), parts_.clock.now()});
 }
 
-postgres::Task<bool> TenantDatabase::settles_by(Time deadline) {
-  if (stage_ != Stage::kOpening) co_return true;
-  postgres::Event settled(parts_.surroundings.io);
-  until_settled_.push_back(&settled);
-  const bool in_time = co_await settled.wait_until(deadline);
-  std::erase(until_settled_, &settled);
-  co_return in_time;
-}
-
-void TenantDatabase::settle() {
-  for (postgres::Event* const event : until_settled_) event->set();
-}
-
 // --- From the beginning to the end
 
 postgres::Task<void> TenantDatabase::open() {
@@ -79,7 +67,7 @@ postgres::Task<void> TenantDatabase::open() {
   } else {
     fail(opening.error());
   }
-  settle();
+  settled_.set();
 }
 
 void TenantDatabase::become_ready(const Opening& opening) {
@@ -129,7 +117,7 @@ void TenantDatabase::fail(const OpeningFault& why) {
 postgres::Task<void> TenantDatabase::give_up_waiting() {
   while (stage_ == Stage::kOpening) {
     const Time oldest = waiting_.empty() ? parts_.clock.now() : waiting_.front().since;
-    if (co_await settles_by(oldest + parts_.config.ready_timeout)) co_return;
+    if (co_await settled_.wait_until(oldest + parts_.config.ready_timeout)) co_return;
     while (!waiting_.empty() && parts_.clock.now() - waiting_.front().since >= parts_.config.ready_timeout) {
       const Waiting late = std::move(waiting_.front());
       waiting_.pop_front();
@@ -147,7 +135,7 @@ postgres::Task<void> TenantDatabase::stop() {
   stage_ = Stage::kStopping;
   on_end_ = nullptr;
   set_connected(false);
-  settle();
+  settled_.set();
   stopped_.set();
   answer_waiting({RightsFaultKind::kUnavailable, "the connection was closed"});
   cancellation_->cancel();

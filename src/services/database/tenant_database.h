@@ -12,7 +12,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -122,8 +121,6 @@ class TenantDatabase {  // loop-bound
   void answer_waiting(const RightsFault& fault);
   void set_connected(bool is_connected);
   void log(LogLevel level, std::string_view code, const std::string& text) const;
-  postgres::Task<bool> settles_by(Time deadline);
-  void settle();
   void end();
 
   const DatabaseParts& parts_;
@@ -141,9 +138,9 @@ class TenantDatabase {  // loop-bound
   std::chrono::milliseconds recovery_pause_{};  // before the next attempt
   std::string recovery_failure_;                // of the last attempt; empty: there was none yet
   const std::shared_ptr<postgres::Cancellation> cancellation_ = std::make_shared<postgres::Cancellation>();
-  std::size_t waiting_bytes_ = 0;                // more than they have, once some were given up
-  std::vector<postgres::Event*> until_settled_;  // who waits for it to be ready, or not
-  postgres::Event stopped_;                      // for recover()
+  std::size_t waiting_bytes_ = 0;  // more than they have, once some were given up
+  postgres::Event settled_;        // it is no longer being opened
+  postgres::Event stopped_;        // for recover()
   std::unique_ptr<postgres::Pool> pool_;
   std::unique_ptr<PolicyChecks> checks_;
   postgres::TaskGroup group_;

@@ -372,7 +372,8 @@ postgres::Task<void> TenantDatabases::clean() {
   }
 }
 
-// On a connection of its own, so that nobody waits behind it. What cannot be reached now waits for the next time.
+// On a connection of its own, so that nobody waits behind it. What cannot be reached now waits until it
+// is used again.
 postgres::Task<void> TenantDatabases::keep_messages(std::string external_id, OldMessages old) {
   const Cancellable running(*loop_);
   const TenantRef tenant = this->tenant(external_id);
