@@ -11,16 +11,17 @@
 namespace rt {
 
 // What we use of it. Each member has the name and the type of its function.
-#define RT_LIBPQ_FUNCTIONS(use)                                                                                    \
-  use(PQbackendPID) use(PQcancel) use(PQclear) use(PQcmdStatus) use(PQcmdTuples) use(PQconnectPoll)                \
-      use(PQconnectStartParams) use(PQconsumeInput) use(PQenterPipelineMode) use(PQerrorMessage) use(PQfinish)     \
-          use(PQflush) use(PQfname) use(PQfreeCancel) use(PQgetCancel) use(PQgetResult) use(PQgetisnull)           \
-              use(PQgetlength) use(PQgetvalue) use(PQisBusy) use(PQnfields) use(PQntuples) use(PQparameterStatus)  \
-                  use(PQpingParams) use(PQpipelineSync) use(PQresultErrorField) use(PQresultErrorMessage)          \
-                      use(PQresultStatus) use(PQsendPrepare) use(PQsendQuery) use(PQsendQueryParams)               \
-                          use(PQsendQueryPrepared) use(PQserverVersion) use(PQsetErrorVerbosity)                   \
-                              use(PQsetNoticeReceiver) use(PQsetSingleRowMode) use(PQsetnonblocking) use(PQsocket) \
-                                  use(PQsslInUse) use(PQstatus) use(PQtransactionStatus)
+#define RT_LIBPQ_FUNCTIONS(use)                                                                                  \
+  use(PQbackendPID) use(PQcancel) use(PQclear) use(PQcmdStatus) use(PQcmdTuples) use(PQconnectPoll)              \
+      use(PQconnectStartParams) use(PQconsumeInput) use(PQenterPipelineMode) use(PQerrorMessage) use(PQfinish)   \
+          use(PQflush) use(PQfname) use(PQfreeCancel) use(PQfreemem) use(PQgetCancel) use(PQgetCopyData)         \
+              use(PQgetResult) use(PQgetisnull) use(PQgetlength) use(PQgetvalue) use(PQisBusy) use(PQnfields)    \
+                  use(PQntuples) use(PQparameterStatus) use(PQpingParams) use(PQpipelineSync) use(PQputCopyData) \
+                      use(PQresultErrorField) use(PQresultErrorMessage) use(PQresultStatus) use(PQsendPrepare)   \
+                          use(PQsendQuery) use(PQsendQueryParams) use(PQsendQueryPrepared) use(PQserverVersion)  \
+                              use(PQsetErrorVerbosity) use(PQsetNoticeReceiver) use(PQsetSingleRowMode)          \
+                                  use(PQsetnonblocking) use(PQsocket) use(PQsslInUse) use(PQstatus)              \
+                                      use(PQtransactionStatus)
 
 struct Libpq {
 // NOLINTNEXTLINE(bugprone-macro-parentheses): it declares a name

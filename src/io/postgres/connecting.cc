@@ -34,7 +34,8 @@ std::string session_options(const ConnectionSettings& settings) {
   return "-c statement_timeout=" + std::to_string(settings.statement_timeout.count()) +
          " -c lock_timeout=" + std::to_string(settings.lock_timeout.count()) +
          " -c datestyle=ISO -c bytea_output=hex -c extra_float_digits=1 -c row_security=on"
-         " -c standard_conforming_strings=on";
+         " -c standard_conforming_strings=on" +
+         (settings.search_path.empty() ? "" : " -c search_path=" + settings.search_path);
 }
 
 // One way in: what all addresses share, and what this coroutine waits for.
@@ -131,6 +132,7 @@ PgConn Login::begin(const std::string& address) const {
                                : settings_.tls == TlsMode::kUnverified ? "require"
                                                                        : "verify-full";
   const char* const ca_file = settings_.tls == TlsMode::kVerified ? settings_.ca_file.c_str() : kNoFile;
+  const bool is_walsender = settings_.kind == SessionKind::kReplication;
   const std::pair<const char*, const char*> parameters[] = {{"host", settings_.host.c_str()},
                                                             {"hostaddr", address.c_str()},
                                                             {"port", settings_.port.c_str()},
@@ -148,6 +150,7 @@ PgConn Login::begin(const std::string& address) const {
                                                             {"target_session_attrs", "any"},
                                                             {"tcp_user_timeout", user_timeout.c_str()},
                                                             {"client_encoding", "UTF8"},
+                                                            {"replication", is_walsender ? "database" : ""},
                                                             {"options", options.c_str()}};
   constexpr std::size_t kCount = std::size(parameters);
   std::array<const char*, kCount + 1> names{};

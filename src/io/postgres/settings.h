@@ -16,6 +16,9 @@ enum class AddressFamily : std::uint8_t { kAny, kV4, kV6, kV6ThenV4 };
 // ca_file.
 enum class TlsMode : std::uint8_t { kOff, kUnverified, kVerified };
 
+// kReplication: a walsender of the database, which takes SQL too, one simple query at a time.
+enum class SessionKind : std::uint8_t { kOrdinary, kReplication };
+
 struct ConnectionSettings {
   std::string host;  // a name, an address, or the directory of a Unix socket
   std::string port = "5432";
@@ -34,6 +37,8 @@ struct ConnectionSettings {
   // how long what was sent may stay unacknowledged.
   std::chrono::milliseconds answer_grace{5'000};
   int version_min = 140'000;  // as server_version_num
+  SessionKind kind = SessionKind::kOrdinary;
+  std::string search_path{};  // without spaces; empty: the database's
 };
 
 // What the server said of itself at login, up to date with what it has reported since.

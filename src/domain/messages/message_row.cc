@@ -1,0 +1,69 @@
+#include "domain/messages/message_row.h"
+
+namespace rt::messages {
+namespace {
+
+constexpr std::string_view kHexPrefix = "\\x";
+// Room for what stands around a payload in a message of a client, by which its limit is meant.
+constexpr std::uint64_t kEnvelopeBytes = 500;
+constexpr std::uint64_t kBodyOverhead = 6;
+constexpr std::uint64_t kKilobyte = 1'000;
+
+int digit_value(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
+  if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
+  return -1;
+}
+
+// nullopt: it is no hexadecimal bytea.
+std::optional<std::string> bytes_of(std::string_view hex) {
+  if (!hex.starts_with(kHexPrefix) || hex.size() % 2 != 0) return std::nullopt;
+  hex.remove_prefix(kHexPrefix.size());
+  std::string out;
+  out.reserve(hex.size() / 2);
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
+    const int high = digit_value(hex[i]);
+    const int low = digit_value(hex[i + 1]);
+    if (high < 0 || low < 0) return std::nullopt;
+    out += static_cast<char>(high << 4 | low);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::uint64_t body_bytes_max(std::int64_t payload_kb_max) {
+  return static_cast<std::uint64_t>(payload_kb_max) * kKilobyte + kEnvelopeBytes - kBodyOverhead;
+}
+
+Result<MessageRow, Unfit> read_row(const RowTexts& row, std::uint64_t bytes_max) {
+  const auto unfit = [](std::string_view reason) { return tl::make_unexpected(Unfit{reason}); };
+  if (!row.inserted_at) return unfit(":inserted_at_missing");
+  if (!row.event) return unfit(":event_missing");
+  if (!row.id) return unfit(":id_missing");
+  if (!row.topic) return unfit(":topic_missing");
+  if (!row.is_private) return unfit(":private_missing");
+  if (!row.binary_payload && !row.payload) return unfit(":payload_missing");
+  const std::uint64_t size =
+      row.binary_payload ? (row.binary_payload->size() - kHexPrefix.size()) / 2 : row.payload->size();
+  if (size > bytes_max) return unfit(":payload_size_exceeded");
+
+  MessageRow out{.id = std::string(*row.id),
+                 .topic = std::string(*row.topic),
+                 .event = std::string(*row.event),
+                 .body = {},
+                 .is_binary = row.binary_payload.has_value(),
+                 .is_private = *row.is_private == "t",
+                 .inserted_at = std::string(*row.inserted_at)};
+  if (out.is_binary) {
+    auto bytes = bytes_of(*row.binary_payload);
+    if (!bytes) return unfit(":payload_missing");
+    out.body = *std::move(bytes);
+  } else {
+    out.body = *row.payload;
+  }
+  return out;
+}
+
+}  // namespace rt::messages
