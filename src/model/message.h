@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "model/topic.h"
@@ -29,6 +30,10 @@ struct Message {
   std::string event;
   std::string payload;
   std::uint64_t payload_size = 0;  // as its limit measures it (http-api.md 13)
+  std::string id{};                // of its row in realtime.messages, a UUID; empty: it was none
+  // Whoever lets a row go wants to know when it is through: held until every frame of the message was taken by the
+  // kernel, or let go of.
+  std::shared_ptr<const void> receipt{};
 
   TopicKey key() const { return {tenant, privacy, topic}; }
 };

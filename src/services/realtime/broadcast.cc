@@ -6,6 +6,7 @@
 #include "protocol/json/value.h"
 #include "protocol/phoenix/encoder.h"
 #include "protocol/websocket/frame.h"
+#include "services/realtime/poll_queue.h"
 
 namespace rt::realtime {
 namespace {
@@ -22,8 +23,20 @@ std::string text_frame(Version version, const Message& message, std::string_view
   return phoenix::encode(version, {.topic = message.topic, .event = event, .payload = payload});
 }
 
-// A user broadcast as the JSON receivers know it. nullopt: its payload calls itself JSON and is not.
+bool is_stored(const Message& message) { return !message.id.empty(); }
+
+// What is told of a row besides what it says.
+std::string metadata(const Message& message) { return R"({"id":)" + json::quoted(message.id) + "}"; }
+
+// A user broadcast as the JSON receivers know it. nullopt: its payload calls itself JSON and is not. What the database
+// calls JSON is.
 std::optional<std::string> user_payload(const Message& message) {
+  if (is_stored(message)) {
+    std::string payload = R"({"event":)";
+    json::append_quoted(payload, message.event);
+    payload.append(R"(,"meta":)").append(metadata(message));
+    return payload.append(R"(,"payload":)").append(message.payload).append(R"(,"type":"broadcast"})");
+  }
   const auto document = json::walk_document(message.payload);
   if (!document) return std::nullopt;
   std::string payload = R"({"type":"broadcast","event":)";
@@ -37,7 +50,8 @@ std::optional<std::string> binary_frame(const Message& message) {
   if (message.kind == MessageKind::kOpaque)
     return phoenix::encode_raw_broadcast(message.topic, "broadcast", message.payload);
   const bool is_json = message.kind == MessageKind::kUserJson;
-  return phoenix::encode_user_broadcast({message.topic, message.event, {}, is_json, message.payload});
+  const std::string meta = is_stored(message) ? metadata(message) : std::string();
+  return phoenix::encode_user_broadcast({message.topic, message.event, meta, is_json, message.payload});
 }
 
 }  // namespace
@@ -61,6 +75,14 @@ std::shared_ptr<const std::string> Broadcast::compressed(Form form, ws::Deflater
   std::call_once(made.compressed_once, [&] { made.compressed = deflater.compress(made.frame); });
   if (!made.compressed) return plain.frame;
   return {shared_from_this(), &*made.compressed};
+}
+
+std::shared_ptr<const std::string> Broadcast::polled(Form form) const {
+  const Encoding plain = encoding(form);
+  RT_CHECK(plain.frame != nullptr);
+  Made& made = this->made(form);
+  std::call_once(made.polled_once, [&] { made.polled = to_message(made.frame); });
+  return {shared_from_this(), &made.polled};
 }
 
 std::shared_ptr<const std::string> Broadcast::payload_fragment() const {

@@ -1,8 +1,10 @@
 // A message, a broadcast or a change of presence, with its encodings, each made once, when the first receiver that
-// wants it is found: one for each form in which receivers take it, plain and compressed, and the payload by itself.
+// wants it is found: one for each form in which receivers take it, plain, compressed and as polls give it, and the
+// payload by itself. All of them share the life of the broadcast, and so keep what its message holds.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -41,9 +43,13 @@ class Broadcast : public std::enable_shared_from_this<Broadcast> {  // thread-sa
   // The frame of a form for which there is one, compressed by whoever asks first; the plain one where compression does
   // not pay.
   std::shared_ptr<const std::string> compressed(Form form, ws::Deflater& deflater) const;
+  // The same as a client without a WebSocket finds it among the messages that it polls for.
+  std::shared_ptr<const std::string> polled(Form form) const;
   // The payload as a fragment of a WebSocket message that is neither the first nor the last, for receivers whose
   // messages begin differently.
   std::shared_ptr<const std::string> payload_fragment() const;
+  // True for the first who asks, on whichever worker: that it cannot be delivered to all is said once.
+  bool claim_log_line() const { return !is_logged_.exchange(true, std::memory_order_relaxed); }
 
  private:
   struct Made {
@@ -52,6 +58,8 @@ class Broadcast : public std::enable_shared_from_this<Broadcast> {  // thread-sa
     Undeliverable why = Undeliverable::kNot;
     std::once_flag compressed_once;
     std::optional<std::string> compressed;
+    std::once_flag polled_once;
+    std::string polled;
   };
   Made& made(Form form) const;
   void make(Form form, Made& made) const;
@@ -60,6 +68,12 @@ class Broadcast : public std::enable_shared_from_this<Broadcast> {  // thread-sa
   mutable std::array<Made, 3> made_;
   mutable std::once_flag fragment_once_;
   mutable std::string fragment_;
+  mutable std::atomic<bool> is_logged_{false};
 };
+
+// What it keeps in memory on its way to a worker, but for its encodings.
+inline std::size_t mail_bytes(const Broadcast& broadcast) {
+  return broadcast.message().payload.size() + broadcast.message().topic.size() + sizeof(Broadcast);
+}
 
 }  // namespace rt::realtime

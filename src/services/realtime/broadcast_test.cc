@@ -46,6 +46,54 @@ TEST_CASE("where only text can go, version 2 gets user broadcasts as text, and b
   CHECK(broadcast(MessageKind::kUserJson, "e", "{lie")->encoding(Form::kV2Text).why == Undeliverable::kByNature);
 }
 
+std::shared_ptr<const Broadcast> stored(MessageKind kind, std::string event, std::string payload) {
+  return std::make_shared<const Broadcast>(Message{.tenant = "t",
+                                                   .topic = "realtime:a",
+                                                   .kind = kind,
+                                                   .event = std::move(event),
+                                                   .payload = std::move(payload),
+                                                   .id = "6b1f2c1e-3d7a-4c55-9a0b-2f8f3f0d9a11"});
+}
+
+TEST_CASE("a row of the database is told with its id, and its JSON is what the database wrote") {
+  const std::string id = R"({"id":"6b1f2c1e-3d7a-4c55-9a0b-2f8f3f0d9a11"})";
+  const auto row = stored(MessageKind::kUserJson, "e\"", R"({"n": 1.10})");
+  CHECK(bytes(row, Form::kV2) == "\4\12\2\55\1realtime:ae\"" + id + R"({"n": 1.10})");
+  const std::string payload = R"({"event":"e\"","meta":)" + id + R"(,"payload":{"n": 1.10},"type":"broadcast"})";
+  CHECK(row->encoding(Form::kV1).frame->ends_with(R"({"topic":"realtime:a","event":"broadcast","payload":)" + payload +
+                                                  R"(,"ref":null})"));
+  CHECK(row->encoding(Form::kV2Text).frame->ends_with(R"([null,null,"realtime:a","broadcast",)" + payload + "]"));
+  for (const char* scalar : {"null", "[1, 2]", "\"text\"", "1.10"})
+    CHECK(bytes(stored(MessageKind::kUserJson, "e", scalar), Form::kV2).ends_with(id + scalar));
+
+  const auto binary = stored(MessageKind::kUserBinary, "e", "");
+  CHECK(bytes(binary, Form::kV2) == std::string("\4\12\1\55\0", 5) + "realtime:ae" + id);
+  CHECK(binary->encoding(Form::kV1).why == Undeliverable::kByNature);
+  CHECK(binary->encoding(Form::kV2Text).why == Undeliverable::kTextOnly);
+  CHECK(stored(MessageKind::kUserJson, std::string(256, 'e'), "1")->encoding(Form::kV2).why ==
+        Undeliverable::kFrameLimit);
+}
+
+TEST_CASE("what waits for a message to be through is told when the last of its frames is gone, of whatever form") {
+  ws::Deflater deflater({.threshold_bytes = 100});
+  for (const int form : {0, 1, 2, 3}) {
+    auto receipt = std::make_shared<const int>(0);
+    const std::weak_ptr<const int> is_held = receipt;
+    auto message = std::make_shared<const Broadcast>(Message{.topic = "realtime:a",
+                                                             .kind = MessageKind::kUserJson,
+                                                             .payload = "\"" + std::string(500, 'x') + "\"",
+                                                             .receipt = std::move(receipt)});
+    auto frame = form == 0   ? message->encoding(Form::kV2).frame
+                 : form == 1 ? message->compressed(Form::kV1, deflater)
+                 : form == 2 ? message->polled(Form::kV2Text)
+                             : message->payload_fragment();
+    message.reset();
+    CHECK(!is_held.expired());
+    frame.reset();
+    CHECK(is_held.expired());
+  }
+}
+
 TEST_CASE("a payload that calls itself JSON and is not reaches those who do not parse it, and nobody else") {
   const auto lie = broadcast(MessageKind::kUserJson, "e", "{nonsense");
   CHECK(!bytes(lie, Form::kV2).empty());

@@ -8,28 +8,11 @@
 #include <string>
 #include <utility>
 
-#include "io/net/send_batch.h"
 #include "protocol/json/value.h"
-#include "services/realtime/shard.h"
-#include "testing/manual_clock.h"
+#include "testing/one_worker.h"
 
 namespace rt::realtime {
 namespace {
-
-class NoLog final : public Log {
- public:
-  bool enabled(LogLevel) const override { return false; }
-  void write(LogLevel, const LogFields&, std::string_view) override {}
-  std::uint64_t dropped() const override { return 0; }
-  void reopen() override {}
-};
-
-class NoRequests final : public net::RequestHandler {
- public:
-  void on_request(net::Worker&, net::ConnectionId, http::Request) override {}
-  void on_answered(net::Worker&, net::ConnectionId, std::optional<int>) override {}
-  void on_refused(net::Worker&, const IpAddress&, Expected, const http::Refusal&) override {}
-};
 
 // Called once for each time that all mails before it were delivered, until it says false.
 class Between final : public net::Mail {
@@ -43,33 +26,6 @@ class Between final : public net::Mail {
  private:
   net::Worker& worker_;
   std::function<bool()> call_;
-};
-
-// A node of one worker, which runs on the test's thread. Its clock stands still, so no turn is over for its length.
-struct OneWorker {
-  OneWorker() { node.shards.push_back(&shard); }
-  ~OneWorker() { worker.discard_mail(); }
-
-  std::string open() {
-    std::string token;
-    const auto opened = shard.long_polls().open(
-        {.tenant = tenants.of_host("acme"), .token = std::make_shared<const Token>()},
-        [&token](const http::Response& response) { token = *json::Value(response.body).member("token")->string(); });
-    REQUIRE(opened);
-    return token;
-  }
-
-  ManualClock clock;
-  NoLog log;
-  NoRequests requests;
-  SystemRandom random;
-  LiveTenants tenants{[](std::string_view name) {
-                        return std::make_shared<const TenantRecord>(TenantRecord{.external_id = std::string(name)});
-                      },
-                      "", 1, clock};
-  Node node{{}, HashKey{1, 2}, tenants, log, random};
-  net::Worker worker{0, {}, clock, requests, std::make_unique<net::SendmsgBatch>()};
-  Shard shard{node, worker};
 };
 
 // The most frames, of so many of so many bytes in one POST, that were worked off before others had their turn.

@@ -184,18 +184,22 @@ void Shard::on_rights(net::ConnectionId connection, std::string_view topic, std:
   update_gauges();
 }
 
-void Shard::publish(Message message, const std::shared_ptr<LiveTenant>& tenant, SocketId but) {
+void Shard::note_published(const Message& message, LiveTenant& tenant) {
   counters_.published.add();
   const auto size = static_cast<std::int64_t>(message.payload_size);
   counters_.broadcasts.record(size);
-  tenant->usage(worker_.index()).broadcasts.record(size);
+  tenant.usage(worker_.index()).broadcasts.record(size);
+}
+
+void Shard::publish(Message message, const std::shared_ptr<LiveTenant>& tenant, SocketId but) {
+  note_published(message, *tenant);
   const auto broadcast = std::make_shared<const Broadcast>(std::move(message));
   spread(broadcast, tenant, but);
 }
 
 void Shard::spread(const std::shared_ptr<const Broadcast>& broadcast, const std::shared_ptr<LiveTenant>& tenant,
                    SocketId but) {
-  const std::size_t bytes = broadcast->message().payload.size() + broadcast->message().topic.size() + sizeof(Broadcast);
+  const std::size_t bytes = mail_bytes(*broadcast);
   const std::uint64_t workers = node_.interest.workers(broadcast->message().topic_hash);
   for (std::size_t i = 0; i < node_.shards.size(); ++i) {
     if ((workers >> i & 1) == 0) continue;
@@ -248,7 +252,7 @@ std::uint64_t Shard::fan_out(const Broadcast& broadcast, const channels::Topic& 
     const bool compress = deflate && deflate->takes(p.plain.bytes().size());
     if (compress && !p.compressed) p.compressed = net::FrameRef(broadcast.compressed(form, deflater_));
     if (polls) {
-      if (!p.polled) p.polled = net::FrameRef(to_message(p.plain.bytes()));
+      if (!p.polled) p.polled = net::FrameRef(broadcast.polled(form));
       long_polls_.send(connection_id(subscriber.socket), p.polled);
     } else {
       worker_.send(connection_id(subscriber.socket), compress ? p.compressed : p.plain, urgency);
@@ -256,11 +260,15 @@ std::uint64_t Shard::fan_out(const Broadcast& broadcast, const channels::Topic& 
     ++deliveries;
     sent(subscriber);
   }
-  if (prepared[static_cast<std::size_t>(Form::kV2)].why == Undeliverable::kFrameLimit) {
-    log(LogLevel::kWarning, {.tenant = topic.tenant, .error_code = "FrameLimitReached"},
-        "skipped receivers of a broadcast: topic and event must not be longer than 255 bytes in a binary frame");
-  }
+  if (prepared[static_cast<std::size_t>(Form::kV2)].why == Undeliverable::kFrameLimit && broadcast.claim_log_line())
+    log_frame_limit(broadcast.message());
   return deliveries;
+}
+
+void Shard::log_frame_limit(const Message& message) {
+  const std::string_view code = message.id.empty() ? "FrameLimitReached" : "UnableToBroadcastChanges";
+  log(LogLevel::kWarning, {.tenant = message.tenant, .error_code = code},
+      "skipped receivers of a broadcast: topic and event must not be longer than 255 bytes in a binary frame");
 }
 
 void Shard::deliver_broadcast(const Broadcast& broadcast, const channels::Topic& topic,

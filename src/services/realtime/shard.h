@@ -181,6 +181,8 @@ class Shard final : public net::MessageHandler {
 
   // To every subscriber of the message's topic on this node, but the given socket of this worker.
   void publish(Message message, const std::shared_ptr<LiveTenant>& tenant, SocketId but);
+  // Somebody publishes it by this worker, which counts it.
+  void note_published(const Message& message, LiveTenant& tenant);
   // The same to those who are to get it, by `deliver` of each worker that has any.
   void spread(const std::shared_ptr<const Broadcast>& broadcast, const std::shared_ptr<LiveTenant>& tenant,
               SocketId but);
@@ -265,6 +267,7 @@ class Shard final : public net::MessageHandler {
   void deliver_presence(const Broadcast& broadcast, const channels::Topic& topic,
                         const std::shared_ptr<LiveTenant>& tenant);
   void count_undelivered(Undeliverable why);
+  void log_frame_limit(const Message& message);
   void end_channels(const std::string& topic, const std::vector<SocketId>& sockets);
   void sweep();
 
