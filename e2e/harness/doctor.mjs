@@ -67,7 +67,8 @@ async function makePattern(postgres, name) {
     name,
     `${await schemaSql()}
      SELECT realtime.datafuse_make_partition((now() AT TIME ZONE 'utc')::date + n) FROM generate_series(-1, 30) n;
-     CREATE PUBLICATION supabase_realtime;`,
+     CREATE PUBLICATION supabase_realtime;
+     CREATE PUBLICATION supabase_realtime_messages_publication FOR TABLE realtime.messages;`,
   );
   return name;
 }

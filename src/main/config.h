@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "main/http_url.h"
 #include "model/tenant.h"
+#include "services/database/tenant_settings.h"
 
 namespace rt::app {
 
@@ -123,6 +124,13 @@ struct Config {
   std::chrono::milliseconds janitor_first_delay{600'000};  // besides the interval
   bool janitor_randomize = true;
   int migrations_max = 0;  // at a time; 0: twice as many as there are cores
+  database::SlotMode slot_mode = database::SlotMode::kAuto;
+  std::optional<std::string> slot_name_suffix;  // nullopt: names of slots follow from database, tenant and node
+  std::chrono::milliseconds resume_window{2'000};
+  std::chrono::milliseconds resume_grace{15'000};
+  std::chrono::milliseconds gap_age_max{60'000};  // 0: messages of a gap are lost
+  std::int64_t gap_rows_max = 1'000;              // likewise
+  std::chrono::milliseconds gap_overlap{10'000};
 
   // Metrics
   std::chrono::milliseconds metrics_cleaner_interval{1'800'000};

@@ -31,6 +31,7 @@
 #include "protocol/json/value.h"
 #include "services/database/tenant_databases.h"
 #include "services/realtime/shard.h"
+#include "services/realtime/stored_broadcast.h"
 #include "services/tenancy/directory.h"
 #include "services/tenancy/registry.h"
 #include "services/tenancy/tenant_api.h"
@@ -195,8 +196,16 @@ realtime::NodeConfig node_config(const Config& config, ReplicaId replica) {
   return out;
 }
 
-database::TenantDatabasesConfig databases_config(const Config& config) {
+database::TenantDatabasesConfig databases_config(const Config& config, std::uint64_t node) {
   database::TenantDatabasesConfig out;
+  out.messages.slot_mode = config.slot_mode;
+  out.messages.slot_suffix = config.slot_name_suffix;
+  out.messages.node = node;
+  out.messages.resume_window = config.resume_window;
+  out.messages.resume_grace = config.resume_grace;
+  out.messages.gap_age_max = config.gap_age_max;
+  out.messages.gap_rows_max = static_cast<std::size_t>(config.gap_rows_max);
+  out.messages.gap_overlap = config.gap_overlap;
   out.migrations_max = config.migrations_max > 0 ? static_cast<std::size_t>(config.migrations_max)
                                                  : 2 * std::max<std::size_t>(1, std::thread::hardware_concurrency());
   if (config.run_janitor) {
@@ -422,7 +431,7 @@ int serve(Config config) {
   realtime::Node node(node_config(config, this_replica(node_name, clock)), HashKey{random.next(), random.next()},
                       tenants, **log, random);
   database::TenantDatabases databases(
-      databases_config(config),
+      databases_config(config, node.config.replica.node),
       {.find = [&directory](std::string_view name) { return directory.find(name); },
        .users = [&tenants](std::string_view name) { return tenants.users_of(name); },
        .on_migrations =
@@ -430,11 +439,22 @@ int serve(Config config) {
              const bool is_posted = (*registry)->put(name, "{\"migrations_ran\":" + std::to_string(migrations) + "}",
                                                      [done](const auto&) { done(); });
              if (!is_posted) done();
-           }},
+           },
+       .on_vacant =
+           [&tenants](const std::string& name) {
+             if (const auto tenant = tenants.known(name)) tenant->cease_to_want_database();
+           },
+       .messages = {.publish = [&node](StoredBroadcast row) { realtime::publish_stored(node, std::move(row)); },
+                    .events_are_over_limit =
+                        [&node](std::string_view name) { return realtime::events_are_over_limit(node, name); },
+                    .may_publish = [&node] { return realtime::may_publish(node); },
+                    .when_may_publish =
+                        [&node](std::function<void()> then) { realtime::when_may_publish(node, std::move(then)); }}},
       secrets, clock, random, **log);
   node.ask_rights = [&databases](std::string_view tenant, RightsQuestion question, realtime::AnswerRights answer) {
     databases.ask(tenant, std::move(question), std::move(answer));
   };
+  node.want_database = [&databases](std::string_view tenant) { databases.want(tenant); };
   NodeParts parts{.tenants = &tenants,
                   .connections_max = config.connections_max,
                   .node_name = node_name,
@@ -456,7 +476,9 @@ int serve(Config config) {
        .database_health =
            [&databases](const std::string& name, std::function<void(tenancy::DatabaseHealth)> done) {
              databases.health(name, [done = std::move(done)](database::DatabaseHealth health) {
-               done({.has_database = health.has_database, .is_connected = health.is_connected});
+               done({.has_database = health.has_database,
+                     .is_connected = health.is_connected,
+                     .is_streaming = health.is_streaming});
              });
            },
        .disconnect_database = [&databases](const std::string& name,
@@ -531,7 +553,7 @@ int serve(Config config) {
            .join_rate = change.effects.join_rate,
            .presence_rate = change.effects.presence_rate});
     // After the workers: what their channels still wait for is answered behind the end of their sockets.
-    if (change.effects.database || change.tenant == nullptr) databases.changed(change.external_id);
+    if (change.effects.database || change.tenant == nullptr) databases.changed(change.external_id, change.former);
   });
   if (config.seed_self_host && config.db_host) {
     databases.prepare(config.self_host_tenant_name, OldMessages::kAreDropped, [&log](const Result<void>& prepared) {

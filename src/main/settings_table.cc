@@ -135,6 +135,31 @@ Target jwks() {
   return target;
 }
 
+Target slot_mode() {
+  return {[](Config& config, const Given& given) -> Result<void> {
+            const auto mode = database::parse_slot_mode(given.text);
+            if (!mode) return fail(given.source + " expected auto, durable or temporary, got \"" + given.text + "\"");
+            config.slot_mode = *mode;
+            return {};
+          },
+          [](const Config&) -> std::string { return "auto"; }};
+}
+
+// As Postgres has names of slots; the base has the rest of the 63 letters.
+Target slot_name_suffix() {
+  constexpr std::size_t kBytesMax = 19;
+  return {[](Config& config, const Given& given) -> Result<void> {
+            const auto is_good = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
+            if (given.text.size() > kBytesMax || !std::ranges::all_of(given.text, is_good)) {
+              return fail(given.source + " expected at most " + std::to_string(kBytesMax) +
+                          " lower-case letters, digits and underscores, got \"" + given.text + "\"");
+            }
+            config.slot_name_suffix = given.text;
+            return {};
+          },
+          [](const Config& config) { return config.slot_name_suffix.value_or(""); }};
+}
+
 // Never shown: what is on it was a good token once.
 Target blocklist(std::vector<std::string> Config::* member) {
   return {.parse = [=](Config& config, const Given& given) -> Result<void> {
@@ -419,6 +444,21 @@ std::vector<Setting> tenant_database_settings() {
        "each time 1 to 59 minutes later, so that nodes do not do it together"},
       {"MIGRATION_PARTITION_SLOTS", "", number(&Config::migrations_max, {0, 1000}),
        "tenant databases whose schema is made or changed at a time; 0: twice as many as there are cores"},
+      {"SLOT_MODE", "", slot_mode(),
+       "whether replication slots outlive their connections: durable, temporary or auto (durable where the database "
+       "has "
+       "max_slot_wal_keep_size); of tenants without a slot_mode of their own"},
+      {"SLOT_NAME_SUFFIX", "", slot_name_suffix(),
+       "what names of temporary slots end in; unset: something that follows from database, tenant and node"},
+      {"CHANGES_RESUME_WINDOW_MS", "", milliseconds(&Config::resume_window, 0),
+       "how long something has to have been delivered before a durable slot forgets it"},
+      {"CHANGES_RESUME_GRACE_MS", "", milliseconds(&Config::resume_grace, 0),
+       "how long after a start clients may take to come back before they are told what a durable slot kept"},
+      {"MESSAGES_GAP_AGE_MAX_MS", "", milliseconds(&Config::gap_age_max, 0),
+       "messages of at most that age are read from the table after a time without a slot; 0: none"},
+      {"MESSAGES_GAP_ROWS_MAX", "", number(&Config::gap_rows_max, {0, 100'000}), "and at most so many; 0: none"},
+      {"MESSAGES_GAP_OVERLAP_MS", "", milliseconds(&Config::gap_overlap, 0),
+       "how much earlier than the last message that was told one may have been written, to be found there"},
   };
 }
 

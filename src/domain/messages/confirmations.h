@@ -43,7 +43,7 @@ class Confirmations {
   };
   Batch& open_batch(Time now);
 
-  const std::chrono::milliseconds window_;
+  std::chrono::milliseconds window_;
   std::deque<Batch> batches_;
   Lsn confirmed_;
 };

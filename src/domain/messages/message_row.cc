@@ -1,5 +1,9 @@
 #include "domain/messages/message_row.h"
 
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+
 namespace rt::messages {
 namespace {
 
@@ -16,8 +20,25 @@ int digit_value(char digit) {
   return -1;
 }
 
-// nullopt: it is no hexadecimal bytea.
-std::optional<std::string> bytes_of(std::string_view hex) {
+// Takes so many digits off the front. nullopt: there are others.
+std::optional<int> take_digits(std::string_view& in, std::size_t count) {
+  int out = 0;
+  if (in.size() < count) return std::nullopt;
+  const auto [end, error] = std::from_chars(in.data(), in.data() + count, out);
+  if (error != std::errc() || end != in.data() + count || out < 0) return std::nullopt;
+  in.remove_prefix(count);
+  return out;
+}
+
+bool take_separator(std::string_view& in, char separator) {
+  if (!in.starts_with(separator)) return false;
+  in.remove_prefix(1);
+  return true;
+}
+
+}  // namespace
+
+std::optional<std::string> bytes_of_hex(std::string_view hex) {
   if (!hex.starts_with(kHexPrefix) || hex.size() % 2 != 0) return std::nullopt;
   hex.remove_prefix(kHexPrefix.size());
   std::string out;
@@ -30,8 +51,6 @@ std::optional<std::string> bytes_of(std::string_view hex) {
   }
   return out;
 }
-
-}  // namespace
 
 std::uint64_t body_bytes_max(std::int64_t payload_kb_max) {
   return static_cast<std::uint64_t>(payload_kb_max) * kKilobyte + kEnvelopeBytes - kBodyOverhead;
@@ -57,13 +76,38 @@ Result<MessageRow, Unfit> read_row(const RowTexts& row, std::uint64_t bytes_max)
                  .is_private = *row.is_private == "t",
                  .inserted_at = std::string(*row.inserted_at)};
   if (out.is_binary) {
-    auto bytes = bytes_of(*row.binary_payload);
+    auto bytes = bytes_of_hex(*row.binary_payload);
     if (!bytes) return unfit(":payload_missing");
     out.body = *std::move(bytes);
   } else {
     out.body = *row.payload;
   }
   return out;
+}
+
+std::optional<std::int64_t> micros_of(std::string_view timestamp) {
+  using namespace std::chrono;
+  constexpr std::pair<std::size_t, char> kParts[] = {{4, '-'}, {2, '-'}, {2, ' '}, {2, ':'}, {2, ':'}, {2, '\0'}};
+  int parts[std::size(kParts)];
+  for (std::size_t i = 0; i < std::size(kParts); ++i) {
+    const auto [digits, separator] = kParts[i];
+    const auto part = take_digits(timestamp, digits);
+    if (!part || (separator != '\0' && !take_separator(timestamp, separator))) return std::nullopt;
+    parts[i] = *part;
+  }
+  int fraction = 0;
+  if (take_separator(timestamp, '.')) {
+    const std::size_t digits = std::min<std::size_t>(timestamp.size(), 6);
+    const auto part = take_digits(timestamp, digits);
+    if (!part) return std::nullopt;
+    fraction = *part;
+    for (std::size_t i = digits; i < 6; ++i) fraction *= 10;
+  }
+  const year_month_day day(year(parts[0]), month(static_cast<unsigned>(parts[1])),
+                           std::chrono::day(static_cast<unsigned>(parts[2])));
+  if (!timestamp.empty() || !day.ok()) return std::nullopt;
+  const auto since = sys_days(day) - sys_days(year(2000) / January / 1);
+  return microseconds(since + hours(parts[3]) + minutes(parts[4]) + seconds(parts[5])).count() + fraction;
 }
 
 }  // namespace rt::messages

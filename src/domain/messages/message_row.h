@@ -38,10 +38,16 @@ struct Unfit {
 
 inline constexpr std::string_view kTooManyRequests = ":too_many_requests";
 
+// Of a bytea as a text. nullopt: it is no hexadecimal one.
+std::optional<std::string> bytes_of_hex(std::string_view text);
+
 // What a body may have, of a tenant that allows its clients so many kilobytes.
 std::uint64_t body_bytes_max(std::int64_t payload_kb_max);
 
 // `bytes_max`: of the body. It is measured before anything is copied.
 Result<MessageRow, Unfit> read_row(const RowTexts& row, std::uint64_t bytes_max);
+
+// Since 2000-01-01, of a time without a zone taken for UTC. nullopt: it is none of the years 1 to 9999.
+std::optional<std::int64_t> micros_of(std::string_view timestamp);
 
 }  // namespace rt::messages

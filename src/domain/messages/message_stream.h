@@ -19,6 +19,7 @@
 namespace rt::messages {
 
 struct Began {
+  Lsn commit;
   std::int64_t committed_micros = 0;  // of the transaction whose rows follow, since 2000-01-01 in UTC
 };
 struct Ended {

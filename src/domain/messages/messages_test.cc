@@ -111,6 +111,16 @@ TEST_CASE("a body may have the bytes that its tenant allows, and not one more") 
   CHECK(reason_of(row, body_bytes_max(0)) == ":payload_size_exceeded");
 }
 
+TEST_CASE("the time of a row is read in microseconds, and what is no such time is none") {
+  CHECK(micros_of("2000-01-01 00:00:00") == 0);
+  CHECK(micros_of("2000-01-02 01:02:03.5") == 90'123'500'000);
+  CHECK(micros_of("1999-12-31 23:59:59.999999") == -1);
+  for (const char* bad :
+       {"", "infinity", "-infinity", "2000-01-01", "2000-13-01 00:00:00", "2000-01-01 00:00:00+00",
+        "12000-01-01 00:00:00", "0044-03-15 00:00:00 BC", "2000-01-01 00:00:00.", "2000-01-01 00:00:00.1234567"})
+    CHECK(!micros_of(bad));
+}
+
 TEST_CASE("columns are found by name, wherever they stand in a partition, and others do not matter") {
   MessageStream stream;
   taken<Nothing>(stream, relation(1, "realtime", "messages_2026_01_01", {"mood", "payload", "id", "topic"}));

@@ -200,8 +200,8 @@ Result<std::size_t> ReplicationConnection::Impl::hand_on(const OnMessage& on_mes
     if (size == 0) return count;
     if (size < 0) return end_of_copy();
     const std::unique_ptr<char, decltype(pq.PQfreemem)> owned(bytes, pq.PQfreemem);
-    on_message({bytes, static_cast<std::size_t>(size)});
     ++count;
+    if (on_message({bytes, static_cast<std::size_t>(size)}) == Go::kNotYet) break;
   }
   return count;
 }

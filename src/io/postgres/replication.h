@@ -39,9 +39,11 @@ class ReplicationConnection {  // loop-bound; one waits at a time
   Task<Result<void>> start(std::string command, Time deadline);
 
   // Hands on what has come or, where that is nothing, waits for more until `until` or the next wake(). Returns how many
-  // messages it has handed on; none may be early. The bytes are valid during the call. A single message may have up to
-  // 1 GB, which is what Postgres allows a field to have; as much is held in memory then.
-  using OnMessage = std::function<void(std::string_view)>;
+  // messages it has handed on; none may be early. The bytes are valid during the call, which says whether the next may
+  // follow in this turn. A single message may have up to 1 GB, which is what Postgres allows a field to have; as much
+  // is held in memory then.
+  enum class Go : std::uint8_t { kOn, kNotYet };
+  using OnMessage = std::function<Go(std::string_view)>;
   Task<Result<std::size_t>> receive(Time until, const OnMessage& on_message);
   // Begins to send; what fails is told by receive().
   void send(std::string_view message);

@@ -57,10 +57,16 @@ TEST_CASE("pieces of the log and keepalives are told apart") {
 }
 
 TEST_CASE("a status update has its 34 bytes, and confirms what was flushed, not what was received") {
-  const std::string update = make_status_update({0x20}, {0x10}, 1);
+  const std::string update = make_status_update({0x20}, {0x10}, 1, Reply::kNotNeeded);
   CHECK(update ==
         "r\x00\x00\x00\x00\x00\x00\x00\x20\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00\x10"
         "\x00\x00\x00\x00\x00\x00\x00\x01\x00"s);
+}
+
+TEST_CASE("a status update may ask for an answer") {
+  const std::string update = make_status_update({0x20}, {0x10}, 1, Reply::kWanted);
+  CHECK(update.size() == 34);
+  CHECK(update.back() == '\1');
 }
 
 TEST_CASE("a transaction is read from its begin to its commit") {

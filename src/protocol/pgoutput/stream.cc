@@ -34,13 +34,13 @@ Result<StreamMessage> parse_stream_message(std::string_view bytes) {
   return fail("a message of an unknown kind in the replication stream");
 }
 
-std::string make_status_update(Lsn written, Lsn flushed, std::int64_t micros) {
+std::string make_status_update(Lsn written, Lsn flushed, std::int64_t micros, Reply reply) {
   std::string out = "r";
   append(out, written.value);
   append(out, flushed.value);
   append(out, flushed.value);  // applied
   append(out, static_cast<std::uint64_t>(micros));
-  out += '\0';  // no reply is needed
+  out += reply == Reply::kWanted ? '\1' : '\0';
   return out;
 }
 

@@ -31,7 +31,8 @@ using StreamMessage = std::variant<WalData, Keepalive>;
 Result<StreamMessage> parse_stream_message(std::string_view bytes);
 
 // How far we are: the server may forget its log up to `flushed`. `micros`: of our clock, since 2000-01-01 in UTC.
-std::string make_status_update(Lsn written, Lsn flushed, std::int64_t micros);
+enum class Reply : std::uint8_t { kNotNeeded, kWanted };  // a keepalive, at once
+std::string make_status_update(Lsn written, Lsn flushed, std::int64_t micros, Reply reply);
 
 // Between the epoch of Postgres and that of Unix.
 inline constexpr std::int64_t kPostgresEpochSeconds = 946'684'800;

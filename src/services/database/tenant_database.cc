@@ -95,6 +95,18 @@ void TenantDatabase::become_ready(const Opening& opening) {
             "Too many database timeouts: private channels are refused until there were fewer in the last 30 s; raise "
             "db_pool of the tenant, or make its policies faster");
       });
+  if (parts_.sink != nullptr) {
+    const MessageFeed::Parts of_feed{.surroundings = parts_.surroundings,
+                                     .clock = parts_.clock,
+                                     .random = parts_.random,
+                                     .log = parts_.log,
+                                     .config = parts_.messages,
+                                     .sink = *parts_.sink,
+                                     .counters = parts_.counters.messages,
+                                     .find = parts_.find,
+                                     .users = parts_.users};
+    feed_ = std::make_unique<MessageFeed>(of_feed, tenant_, settings_, state_->is_streaming, state_->messages);
+  }
   stage_ = Stage::kReady;
   set_connected(true);
   for (Waiting& one : std::exchange(waiting_, {})) checks_->ask(std::move(one.question), std::move(one.answer));
@@ -130,7 +142,8 @@ void TenantDatabase::answer_waiting(const RightsFault& why) {
   for (const Waiting& one : std::exchange(waiting_, {})) one.answer(tl::make_unexpected(why));
 }
 
-postgres::Task<void> TenantDatabase::stop() {
+postgres::Task<void> TenantDatabase::stop(MessageFeed::Slot slot,
+                                          std::shared_ptr<postgres::Cancellation> cancellation) {
   RT_CHECK(stage_ != Stage::kStopping);
   stage_ = Stage::kStopping;
   on_end_ = nullptr;
@@ -140,6 +153,7 @@ postgres::Task<void> TenantDatabase::stop() {
   answer_waiting({RightsFaultKind::kUnavailable, "the connection was closed"});
   cancellation_->cancel();
   if (checks_) checks_->close();
+  if (feed_) co_await feed_->stop(slot, std::move(cancellation));
   if (pool_) co_await pool_->stop();
   if (checks_) co_await checks_->drained();
   co_await group_.drained();

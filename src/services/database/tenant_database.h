@@ -19,6 +19,7 @@
 #include "io/postgres/pool.h"
 #include "io/postgres/task_group.h"
 #include "model/rights_question.h"
+#include "services/database/message_feed.h"
 #include "services/database/opening.h"
 #include "services/database/policy_checks.h"
 #include "services/database/recent_failures.h"
@@ -49,11 +50,14 @@ struct Breakers {
 struct DatabaseState {
   std::atomic<bool> is_connected{false};
   std::atomic<int> partition_days_ahead{0};
+  std::atomic<bool> is_streaming{false};  // messages come as they are committed
   CheckTimes checks;
+  MessageTimes messages;
 };
 
 struct DatabaseCounters {
   PolicyCounters policies;
+  MessageFeedCounters messages;
   Counter connected;  // databases, now
   Counter opened;
   Counter failures;  // attempts to connect
@@ -71,6 +75,10 @@ struct DatabaseParts {
   Slots& migrating;
   DatabaseCounters& counters;
   TenantDatabaseConfig config;
+  MessageFeedConfig messages{};
+  const MessageSink* sink = nullptr;  // null: nobody wants messages; of the next two there have to be some otherwise
+  std::function<std::shared_ptr<const TenantRecord>(std::string_view tenant)> find{};
+  std::function<std::int64_t(std::string_view tenant)> users{};
   // The schema of the tenant's database was looked at; from the loop.
   std::function<void(const std::string& tenant, const Opening& opening)> on_opened;
   std::function<void(const std::string& tenant, const OpeningFault& fault)> on_failed;
@@ -106,8 +114,10 @@ class TenantDatabase {  // loop-bound
 
   // Those who wait for it to be connected, for somebody else to take care of.
   std::deque<Waiting> take_waiting() { return std::exchange(waiting_, {}); }
-  // Answers who waits and closes everything. Nothing else may be called from then on.
-  postgres::Task<void> stop();
+  const TenantSettings& settings() const { return settings_; }
+  // Answers who waits and closes everything; a cancellation lets a slot stay that was to be dropped. Nothing else may
+  // be called from then on.
+  postgres::Task<void> stop(MessageFeed::Slot slot, std::shared_ptr<postgres::Cancellation> cancellation);
 
  private:
   enum class Stage : std::uint8_t { kOpening, kReady, kFailed, kStopping };
@@ -143,6 +153,7 @@ class TenantDatabase {  // loop-bound
   postgres::Event stopped_;        // for recover()
   std::unique_ptr<postgres::Pool> pool_;
   std::unique_ptr<PolicyChecks> checks_;
+  std::unique_ptr<MessageFeed> feed_;
   postgres::TaskGroup group_;
 };
 

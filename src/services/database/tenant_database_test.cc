@@ -54,7 +54,7 @@ struct Project {
     loop.until([&] { return database->is_connected(); });
   }
   void stop() {
-    loop.run(database->stop());
+    loop.run(database->stop(MessageFeed::Slot::kStays, std::make_shared<postgres::Cancellation>()));
     database.reset();
   }
   int minutes_until_vacant(std::int64_t users) {

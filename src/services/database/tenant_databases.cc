@@ -55,6 +55,7 @@ struct TenantDatabases::Tenant {
   std::vector<std::function<void()>> until_ended;
   std::vector<Prepared> until_prepared;  // empty: nobody asked for it
   bool keeps_messages = false;           // it is looked after its partitions at the moment
+  bool is_wanted = false;                // it had users since it was vacant
   bool is_to_be_cleaned = false;         // it was connected since the janitor was here
 };
 
@@ -84,6 +85,10 @@ struct TenantDatabases::Loop {
               .migrating = migrating,
               .counters = owner.counters_,
               .config = owner.config_.each,
+              .messages = owner.config_.messages,
+              .sink = owner.surroundings_.messages.publish ? &owner.surroundings_.messages : nullptr,
+              .find = owner.surroundings_.find,
+              .users = owner.surroundings_.users,
               .on_opened = [&owner](const std::string& name,
                                     const Opening& opening) { owner.note_opened(name, opening, [] {}); },
               .on_failed = [&owner](const std::string& name,
@@ -150,7 +155,7 @@ void TenantDatabases::stop() {
 }
 
 postgres::Task<void> TenantDatabases::end_all() {
-  for (const auto& [name, tenant] : loop_->tenants) let_go(tenant, nullptr);
+  for (const auto& [name, tenant] : loop_->tenants) let_go(tenant, MessageFeed::Slot::kStays, nullptr);
   for (const auto& cancellation : loop_->cancellations) cancellation->cancel();
   co_await loop_->group.drained();
 }
@@ -168,6 +173,31 @@ void TenantDatabases::ask_now(const std::string& external_id, RightsQuestion que
   TenantDatabase* const database = connection_of(external_id, *tenant(external_id), why_not);
   if (database == nullptr) return answer(tl::make_unexpected(std::move(why_not)));
   database->ask(std::move(question), std::move(answer));
+}
+
+void TenantDatabases::want(std::string_view external_id) {
+  asio::post(loop_->io, [this, name = std::string(external_id)] {
+    Tenant& tenant = *this->tenant(name);
+    tenant.is_wanted = true;
+    open_again(name, tenant);
+  });
+}
+
+bool TenantDatabases::is_streaming(std::string_view external_id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = states_.find(external_id);
+  return found != states_.end() && found->second->is_streaming;
+}
+
+// Where it has users and no connection, and may have one.
+void TenantDatabases::open_again(const std::string& external_id, Tenant& tenant) {
+  if (!tenant.is_wanted || tenant.database || loop_->is_stopping) return;
+  const auto record = surroundings_.find(external_id);
+  if (!record || record->suspended || tenant.breakers->connecting.is_open(clock_.now())) return;
+  const auto settings = settings_of(*record, encryption_);
+  if (settings && !*settings) return;
+  RightsFault why_not;
+  connection_of(external_id, tenant, why_not);
 }
 
 const TenantDatabases::TenantRef& TenantDatabases::tenant(const std::string& external_id) {
@@ -226,45 +256,66 @@ void TenantDatabases::let_go_if_given_up(const std::string& external_id) {
   asio::post(loop_->io, [this, external_id] {
     const auto found = loop_->tenants.find(external_id);
     if (found == loop_->tenants.end() || !found->second->database) return;
-    if (found->second->database->has_given_up()) let_go(found->second, nullptr);
+    if (found->second->database->has_given_up()) let_go(found->second, MessageFeed::Slot::kStays, nullptr);
   });
 }
 
-void TenantDatabases::let_go(const TenantRef& tenant, std::function<void()> done) {
+void TenantDatabases::let_go(const TenantRef& tenant, MessageFeed::Slot slot, std::function<void()> done) {
   if (done) tenant->until_ended.push_back(std::move(done));
   if (tenant->database) {
     ++tenant->ending;
-    loop_->group.spawn(end(tenant, std::move(tenant->database)));
+    loop_->group.spawn(end(tenant, std::move(tenant->database), slot));
   } else if (tenant->ending == 0) {
     for (const auto& tell : std::exchange(tenant->until_ended, {})) tell();
   }
 }
 
-postgres::Task<void> TenantDatabases::end(TenantRef tenant, std::unique_ptr<TenantDatabase> database) {
-  co_await database->stop();
+postgres::Task<void> TenantDatabases::end(TenantRef tenant, std::unique_ptr<TenantDatabase> database,
+                                          MessageFeed::Slot slot) {
+  const Cancellable running(*loop_);
+  co_await database->stop(slot, running.cancellation());
   database.reset();
   if (--tenant->ending > 0) co_return;
   for (const auto& tell : std::exchange(tenant->until_ended, {})) tell();
 }
 
-void TenantDatabases::changed(const std::string& external_id) {
-  asio::post(loop_->io, [this, external_id] {
-    const auto found = loop_->tenants.find(external_id);
-    if (found == loop_->tenants.end()) return;
-    *found->second->breakers = {};
-    if (!found->second->database) return;
+void TenantDatabases::changed(const std::string& external_id, std::shared_ptr<const TenantRecord> former) {
+  asio::post(loop_->io, [this, external_id, former = std::move(former)] {
+    const TenantRef& tenant = this->tenant(external_id);
+    *tenant->breakers = {};
+    const auto record = surroundings_.find(external_id);
+    const bool is_over = !record || record->suspended;
     // Nobody has asked the old database about these.
-    auto waiting = found->second->database->take_waiting();
-    let_go(found->second, nullptr);
+    auto waiting = tenant->database ? tenant->database->take_waiting() : std::deque<TenantDatabase::Waiting>();
+    std::function<void()> then;
+    auto settings = former ? settings_of(*former, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
+    if (is_over && settings && *settings && !loop_->is_stopping) {
+      then = [this, external_id, settings = **std::move(settings)] {
+        loop_->group.spawn(drop_all_slots(external_id, settings));
+      };
+    }
+    let_go(tenant, MessageFeed::Slot::kStays, std::move(then));
     for (auto& one : waiting) ask_now(external_id, std::move(one.question), std::move(one.answer));
+    open_again(external_id, *tenant);
   });
+}
+
+// A tenant that is gone must not cost its database anything.
+postgres::Task<void> TenantDatabases::drop_all_slots(std::string external_id, TenantSettings settings) {
+  const Cancellable running(*loop_);
+  const auto dropped =
+      co_await drop_slots(loop_->parts.surroundings, std::move(settings.connection), "", running.cancellation());
+  if (!dropped && !loop_->is_stopping) {
+    log(LogLevel::kError, external_id, "DropReplicationSlotFailed",
+        "slots of the database may be left, which keep its log from being removed: " + dropped.error().message);
+  }
 }
 
 void TenantDatabases::disconnect(const std::string& external_id, std::function<void()> done) {
   asio::post(loop_->io, [this, external_id, done = std::move(done)]() mutable {
     const auto found = loop_->tenants.find(external_id);
     if (found == loop_->tenants.end()) return done();
-    let_go(found->second, std::move(done));
+    let_go(found->second, MessageFeed::Slot::kStays, std::move(done));
   });
 }
 
@@ -286,6 +337,7 @@ postgres::Task<void> TenantDatabases::tell_health(std::string external_id, std::
     if (found == loop_->tenants.end() || !found->second->database) break;
     TenantDatabase& database = *found->second->database;
     out.is_connected = database.is_connected();
+    out.is_streaming = found->second->state->is_streaming;
     if (out.is_connected || !database.is_opening() || clock_.now() >= deadline) break;
     postgres::Event pause(loop_->io);
     co_await pause.wait_until(clock_.now() + std::chrono::milliseconds(20));
@@ -337,10 +389,10 @@ postgres::Task<void> TenantDatabases::every_minute() {
       const auto& [name, tenant] = entry;
       if (tenant->database && tenant->database->needs_partitions())
         loop_->group.spawn(keep_messages(name, OldMessages::kStay));
-      if (tenant->database && tenant->database->is_vacant_after_minute(surroundings_.users(name)))
-        let_go(tenant, nullptr);
+      let_go_if_vacant(name, tenant);
+      open_again(name, *tenant);
       const bool is_busy = tenant->database || tenant->ending > 0 || !tenant->until_prepared.empty() ||
-                           tenant->keeps_messages || (config_.janitor && tenant->is_to_be_cleaned);
+                           tenant->keeps_messages || tenant->is_wanted || (config_.janitor && tenant->is_to_be_cleaned);
       const bool is_forgotten =
           !is_busy && tenant->breakers->connecting.is_empty(now) && tenant->breakers->given_up.is_empty(now);
       if (is_forgotten) {
@@ -350,6 +402,18 @@ postgres::Task<void> TenantDatabases::every_minute() {
       return is_forgotten;
     });
   }
+}
+
+void TenantDatabases::let_go_if_vacant(const std::string& external_id, const TenantRef& tenant) {
+  const std::int64_t users = surroundings_.users(external_id);
+  if (!tenant->database) {
+    if (users == 0 && std::exchange(tenant->is_wanted, false)) surroundings_.on_vacant(external_id);
+  } else if (tenant->database->is_vacant_after_minute(users)) {
+    if (std::exchange(tenant->is_wanted, false)) surroundings_.on_vacant(external_id);
+    let_go(tenant, MessageFeed::Slot::kIsDropped, nullptr);
+  }
+  // Who came between the two has said nothing.
+  if (!tenant->is_wanted && surroundings_.users(external_id) > 0) tenant->is_wanted = true;
 }
 
 // One after the other: nobody waits for it.

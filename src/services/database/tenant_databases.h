@@ -36,6 +36,7 @@ struct JanitorConfig {
 
 struct TenantDatabasesConfig {
   TenantDatabaseConfig each;
+  MessageFeedConfig messages;
   std::optional<JanitorConfig> janitor;  // nullopt: they stay
   std::size_t migrations_max = 4;        // at a time
 };
@@ -43,6 +44,7 @@ struct TenantDatabasesConfig {
 struct DatabaseHealth {
   bool has_database = false;  // the tenant has one
   bool is_connected = false;
+  bool is_streaming = false;  // messages come as they are committed
 };
 
 class TenantDatabases {
@@ -55,6 +57,9 @@ class TenantDatabases {
     // `done` is called, from any thread, once the record says so or cannot.
     std::function<void(const std::string& external_id, std::int64_t migrations, std::function<void()> done)>
         on_migrations;
+    // Nobody needs its database any more, so who comes next has to say so by want(). Before users() is asked again.
+    std::function<void(const std::string& external_id)> on_vacant;
+    MessageSink messages;
   };
   using Answer = std::function<void(RightsAnswer)>;
 
@@ -72,10 +77,14 @@ class TenantDatabases {
   // --- From any thread. Answers come once, on the thread of the databases. ---
 
   void ask(std::string_view external_id, RightsQuestion question, Answer answer);
+  // It has users, who may be told messages of its database. Keeps to it until there have been none for a while.
+  void want(std::string_view external_id);
+  // What want() is for works: cheap.
+  bool is_streaming(std::string_view external_id) const;
 
   // Its record has changed, or is gone: what is connected is not what it should be. Questions after this go by the new
-  // record.
-  void changed(const std::string& external_id);
+  // record. Where it is gone, or suspended, its database is left without slots; `former` says where that is.
+  void changed(const std::string& external_id, std::shared_ptr<const TenantRecord> former);
   // Ends the connection; the next question opens another one. `done` is called once it has ended.
   void disconnect(const std::string& external_id, std::function<void()> done);
   // Waits up to 15 s for a connection that is being made; makes none.
@@ -110,8 +119,11 @@ class TenantDatabases {
   Result<std::optional<TenantSettings>> settings_of_tenant(const std::string& external_id) const;
   TenantDatabase* connection_of(const std::string& external_id, Tenant& tenant, RightsFault& why_not);
   void let_go_if_given_up(const std::string& external_id);
-  void let_go(const TenantRef& tenant, std::function<void()> done);
-  postgres::Task<void> end(TenantRef tenant, std::unique_ptr<TenantDatabase> database);
+  void let_go(const TenantRef& tenant, MessageFeed::Slot slot, std::function<void()> done);
+  postgres::Task<void> end(TenantRef tenant, std::unique_ptr<TenantDatabase> database, MessageFeed::Slot slot);
+  void let_go_if_vacant(const std::string& external_id, const TenantRef& tenant);
+  void open_again(const std::string& external_id, Tenant& tenant);
+  postgres::Task<void> drop_all_slots(std::string external_id, TenantSettings settings);
   postgres::Task<void> tell_health(std::string external_id, std::function<void(DatabaseHealth)> done);
   postgres::Task<void> prepare_now(std::string external_id, OldMessages old);
   void answer_prepared(const std::string& external_id, const Result<void>& result);
@@ -133,7 +145,11 @@ class TenantDatabases {
   Log& log_;
   DatabaseCounters counters_;
   mutable std::mutex mutex_;  // of the two below
-  std::unordered_map<std::string, std::shared_ptr<DatabaseState>> states_;
+  struct HashOfName {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>()(name); }
+  };
+  std::unordered_map<std::string, std::shared_ptr<DatabaseState>, HashOfName, std::equal_to<>> states_;
   struct Migrations;
   std::unique_ptr<Migrations> migrations_;
   std::unique_ptr<Loop> loop_;

@@ -45,6 +45,13 @@ class Stored {
 
 }  // namespace
 
+std::optional<SlotMode> parse_slot_mode(std::string_view text) {
+  if (text == "auto") return SlotMode::kAuto;
+  if (text == "durable") return SlotMode::kDurable;
+  if (text == "temporary") return SlotMode::kTemporary;
+  return std::nullopt;
+}
+
 Result<std::optional<TenantSettings>> settings_of(const TenantRecord& tenant, const tenants::Encryption& encryption) {
   const auto found = std::ranges::find(tenant.extensions, "postgres_cdc_rls", &TenantExtension::type);
   if (found == tenant.extensions.end()) return std::nullopt;
@@ -68,6 +75,7 @@ Result<std::optional<TenantSettings>> settings_of(const TenantRecord& tenant, co
   out.subscription_pool_size = static_cast<std::size_t>(stored.positive("subs_pool_size", 1, kPoolSizeMax));
   out.queue_target = std::chrono::milliseconds(stored.positive("db_queue_target", 5'000, kQueueTargetMax));
   out.publication = stored.plain("publication", out.publication);
+  out.slot_mode = parse_slot_mode(stored.plain("slot_mode", ""));
   out.region = stored.plain("region", "");
   return out;
 }

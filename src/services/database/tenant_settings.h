@@ -3,8 +3,10 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "domain/tenants/encryption.h"
@@ -13,13 +15,18 @@
 
 namespace rt::database {
 
+// Whether a replication slot outlives its connection. kAuto: where the server bounds what one may keep.
+enum class SlotMode : std::uint8_t { kAuto, kDurable, kTemporary };
+std::optional<SlotMode> parse_slot_mode(std::string_view text);
+
 struct TenantSettings {
   postgres::ConnectionSettings connection;
   std::size_t pool_size = 1;                      // db_pool
   std::size_t subscription_pool_size = 1;         // subs_pool_size; counts in the budget of connections only
   std::chrono::milliseconds queue_target{5'000};  // db_queue_target: how long one may wait for a connection
   std::string publication = "supabase_realtime";
-  std::string region;  // empty: none
+  std::optional<SlotMode> slot_mode{};  // nullopt: that of the server
+  std::string region;                   // empty: none
 };
 
 // nullopt: the tenant has no database. The error says which setting is no good, and shows none.

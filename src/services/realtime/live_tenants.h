@@ -64,6 +64,11 @@ class LiveTenant {
   }
   Time vacant_since() const { return vacant_since_.load(std::memory_order_relaxed); }
 
+  // True, once, for the first who needs the tenant's database, until nobody has needed it for long. From any thread;
+  // who needs it has been counted as a user before.
+  bool begin_to_want_database() { return !database_is_wanted_.exchange(true); }
+  void cease_to_want_database() { database_is_wanted_.store(false); }
+
   const std::string external_id;
   std::atomic<std::int64_t> long_polls{0};  // sessions of that kind, on all workers
   RateMeter joins;
@@ -77,6 +82,7 @@ class LiveTenant {
   std::vector<std::shared_ptr<const TenantRecord>> records_;  // by worker
   std::vector<std::atomic<TenantUsage*>> usages_;             // by worker
   std::atomic<std::int64_t> users_{0};
+  std::atomic<bool> database_is_wanted_{false};
   std::atomic<Time> vacant_since_;
 };
 

@@ -58,6 +58,8 @@ struct Node {
   Log& log;
   Random& random;
   RightsSource ask_rights;  // set before the workers run; empty: no tenant has a database
+  // A tenant has a user, who may be told messages of its database. Thread-safe; set and empty likewise.
+  std::function<void(std::string_view tenant)> want_database;
   InterestTable interest;
   std::atomic<bool> draining{false};
   std::atomic<std::int64_t> long_polls{0};  // sessions of that kind, of all tenants

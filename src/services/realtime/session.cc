@@ -157,6 +157,8 @@ bool Session::user_has_room() const {
 void Session::count_user() {
   if (std::exchange(is_counted_user_, true)) return;
   tenant_->add_user();
+  if (shard_.node().want_database && tenant_->begin_to_want_database())
+    shard_.node().want_database(tenant_->external_id);
 }
 
 bool Session::joins_are_over_limit() { return shard_.is_over(tenant_, kJoinRate); }

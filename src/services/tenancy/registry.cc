@@ -220,15 +220,15 @@ void Registry::renew_next() {
 void Registry::tell(const std::string& external_id, std::shared_ptr<const TenantRecord> tenant,
                     tenants::Effects effects) {
   // Others may have written since this node has looked: what counts is the difference to what it knows.
-  if (const auto known = directory_.find(external_id); known && tenant)
-    effects |= tenants::effects_of(*known, *tenant, {}, encryption_);
+  auto known = directory_.find(external_id);
+  if (known && tenant) effects |= tenants::effects_of(*known, *tenant, {}, encryption_);
   backfill_.forget(external_id);
   if (tenant) {
     directory_.put(tenant);
   } else {
     directory_.erase(external_id);
   }
-  on_change_({external_id, std::move(tenant), effects});
+  on_change_({external_id, std::move(tenant), std::move(known), effects});
 }
 
 bool Registry::put(std::string external_id, std::string object_json, std::function<void(PutOutcome)> done) {

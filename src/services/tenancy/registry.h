@@ -34,6 +34,7 @@ namespace rt::tenancy {
 struct TenantChange {
   std::string external_id;
   std::shared_ptr<const TenantRecord> tenant;  // null: it is gone
+  std::shared_ptr<const TenantRecord> former;  // as this node knew it until now; null: it did not
   tenants::Effects effects;
 };
 

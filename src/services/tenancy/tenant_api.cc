@@ -96,12 +96,14 @@ constexpr std::int64_t kMigrations = 81;
 struct Health {
   bool is_healthy = true;
   bool is_connected = false;
+  bool is_streaming = false;
   std::int64_t users = 0;
 };
 
 std::string view_of(const Health& health, const TenantApiNode& node) {
   return "{\"healthy\":" + boolean(health.is_healthy) + ",\"db_connected\":" + boolean(health.is_connected) +
-         ",\"replication_connected\":false,\"connected_cluster\":" + std::to_string(health.users) +
+         ",\"replication_connected\":" + boolean(health.is_streaming) +
+         ",\"connected_cluster\":" + std::to_string(health.users) +
          ",\"region\":" + (node.region.empty() ? "null" : json::quoted(node.region)) +
          ",\"node\":" + json::quoted(node.node_name) + "}";
 }
@@ -182,7 +184,9 @@ void TenantApi::tell_health(const std::string& external_id, const Answer& answer
   node_.database_health(external_id, [this, external_id, answer](DatabaseHealth database) {
     const auto tenant = directory_.find(external_id);
     if (!tenant) return answer(not_found());
-    Health health{.is_connected = database.is_connected, .users = node_.connected_users(external_id)};
+    Health health{.is_connected = database.is_connected,
+                  .is_streaming = database.is_streaming,
+                  .users = node_.connected_users(external_id)};
     if (database.has_database && !database.is_connected) {
       const bool lacks_migrations = tenant->migrations_ran < kMigrations;
       health.is_healthy = health.users == 0 && !lacks_migrations;

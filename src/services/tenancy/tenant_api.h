@@ -21,6 +21,7 @@ namespace rt::tenancy {
 struct DatabaseHealth {
   bool has_database = false;  // the tenant has one
   bool is_connected = false;
+  bool is_streaming = false;  // what is written there is broadcast as it is committed
 };
 
 // What the API asks of the node; all of it thread-safe. What takes a `done` calls it once, on any thread.

@@ -1,0 +1,20 @@
+// The publication of realtime.messages, which is ours: made where it is missing, kept where it is what it should be,
+// and made again where it is not (database.md 7). Publications of users are never touched.
+#pragma once
+
+#include <string_view>
+
+#include "base/clock.h"
+#include "io/postgres/replication.h"
+
+namespace rt::database {
+
+inline constexpr std::string_view kMessagesPublication = "supabase_realtime_messages_publication";
+
+enum class PublicationUpkeep : std::uint8_t { kKept, kMade, kMadeAgain };
+
+// In a session whose search_path is pg_catalog.
+postgres::Task<postgres::Result<PublicationUpkeep>> keep_publication(postgres::ReplicationConnection& connection,
+                                                                     Time deadline);
+
+}  // namespace rt::database
