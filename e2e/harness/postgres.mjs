@@ -110,7 +110,6 @@ class Postgres {
       this.log = '';
       const settings = {
         ...{ port: this.port, listen_addresses: this.host, unix_socket_directories: '', fsync: 'off', max_connections: 50 },
-        ...{ wal_level: 'logical', max_wal_senders: 50, max_replication_slots: 50 },
         ...this.settings,
       };
       this.child = spawn(

@@ -78,9 +78,12 @@ export async function lateJoin(client, topic, payload = PRIVATE) {
   return { ...reply, elapsed: performance.now() - started };
 }
 
+// Every project with a client has a stream of its messages.
+const REPLICATION = { wal_level: 'logical', max_wal_senders: 50, max_replication_slots: 50 };
+
 // `postgres`: settings of its server; `server`: options of startServer().
 export async function startProjects({ postgres: settings, ...options } = {}) {
-  const postgres = await startPostgres(settings);
+  const postgres = await startPostgres({ ...REPLICATION, ...settings });
   await prepareServer(postgres);
   await psql(postgres, 'postgres', `CREATE ROLE supabase_realtime_admin NOLOGIN NOINHERIT; ${loginSql(LOGIN)}`);
   const server = await startServer({ ...options, env: { CLIENT_PRESENCE_MAX_CALLS: 1000, ...options.env } });
@@ -216,6 +219,11 @@ class Project {
 
   async expectLogged(code, pattern) {
     await until(() => this.logged(code, pattern).length > 0, `${code} of ${this.name} that matches ${pattern} in the log\n${this.server.log.slice(-3000)}`);
+  }
+
+  // What is written into its messages is broadcast from now on.
+  async streams() {
+    await until(async () => (await this.health()).replication_connected, `the stream of ${this.name}\n${this.server.log.slice(-3000)}`, 30_000);
   }
 
   // Closes its connection: the next question opens one.

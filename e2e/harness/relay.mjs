@@ -1,12 +1,14 @@
 // What stands between the server and a database, and can be told to misbehave: to say nothing, to be gone, to break off.
 //
-// It counts, too: bytes, connections, and round trips, which begin when a client speaks after it has heard something.
+// It counts, too: connections and, of those that ask questions, bytes and round trips, which begin when a client speaks
+// after it has heard something. A stream of replication asks none: both ends say from time to time that they are there.
 
 import { once } from 'node:events';
 import net from 'node:net';
 
 // Answers are held back for so long, so that all of what a client sends at once is there before it hears anything.
 const LATENCY_MS = 15;
+const REPLICATION = 'replication\0database\0'; // in the first message of a client
 
 export async function startRelay(target) {
   const relay = new Relay(target);
@@ -47,13 +49,14 @@ class Relay {
       if (this.isSilent) from.pause();
     }
     client.on('data', (data) => {
-      this.bytes += data.length;
-      if (pair.heard) this.roundTrips += 1;
+      pair.asks ??= !data.includes(REPLICATION);
+      if (pair.asks) this.bytes += data.length;
+      if (pair.asks && pair.heard) this.roundTrips += 1;
       pair.heard = false;
       server.write(data);
     });
     server.on('data', (data) => {
-      this.bytes += data.length;
+      if (pair.asks) this.bytes += data.length;
       setTimeout(() => {
         pair.heard = true;
         client.write(data);

@@ -146,7 +146,7 @@ test('a connection that ends between questions is opened again, and members noti
   const project = await projects.make({ sql: maySee() + maySend() });
   const member = await project.member('realtime:room', { ack: true });
   for (let n = 0; n < 3; n += 1) {
-    assert.equal(await project.terminate(), 1);
+    assert.equal(await project.terminate("application_name = 'realtime_connect'"), 1);
     await until(async () => (await project.asked(`realtime:other ${n}`, {})).payload.status === 'ok', 'a join to go through');
   }
   await project.expectLogged('DatabaseConnectionDown');

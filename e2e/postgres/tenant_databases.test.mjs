@@ -18,14 +18,15 @@ after(() => projects.stop());
 const pids = (project) => postgres.sql(`SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE datname = '${project.name}' AND application_name LIKE 'realtime%'`);
 
 suite('the connection', () => {
-  test('is opened for the first private question and no public one, and named', async () => {
+  test('is opened for the first member of a channel, who waits for it only where his rights are in it, and named', async () => {
     const project = await projects.make({ sql: maySee() });
     await project.hasNoSessions();
     const client = await project.connect();
     await client.join('realtime:public');
-    assert.deepEqual(await project.sessions(), {});
+    await project.streams();
+    assert.deepEqual(await project.sessions(), { realtime_replication_connection: 1 });
     await client.join('realtime:private', PRIVATE);
-    assert.equal((await project.sessions()).realtime_connect, 1);
+    assert.deepEqual(await project.sessions(), { realtime_replication_connection: 1, realtime_connect: 1 });
   });
 
   test('is encrypted unless the tenant says otherwise, whoever signed the certificate [T-017]', async () => {

@@ -113,7 +113,7 @@ void PostgresCluster::start() {
   std::vector<std::string> command = {binaries() + "/postgres", "-D", directory_ + "/data"};
   for (const std::string& setting :
        {"port=" + port_, std::string("listen_addresses=127.0.0.1,::1"), "unix_socket_directories=" + directory_,
-        std::string("fsync=off"), std::string("max_connections=60"), "ssl_cert_file=" + directory_ + "/server.pem",
+        std::string("fsync=off"), std::string("max_connections=60"), std::string("wal_level=logical"), "ssl_cert_file=" + directory_ + "/server.pem",
         "ssl_key_file=" + directory_ + "/server.key"}) {
     command.insert(command.end(), {"-c", setting});
   }
@@ -156,7 +156,7 @@ std::string PostgresCluster::sql(const std::string& text) const {
 }
 
 void PostgresCluster::set(const std::string& name, const std::string& value) const {
-  sql("ALTER SYSTEM SET " + name + " = " + value);
+  sql("ALTER SYSTEM SET " + name + " = '" + value + "'");
   sql("SELECT pg_reload_conf()");
   wait_until("a setting to be taken", [&] { return sql("SHOW " + name) == value; });
 }

@@ -25,9 +25,7 @@ constexpr std::string_view kTimedOut = "ReplicationConnectionTimeout";
 constexpr std::string_view kCrowded = "ReplicationMaxWalSendersReached";
 constexpr std::string_view kDown = "ReplicationConnectionDown";
 
-// The server is told how far we are, and asked whether it is there.
-constexpr std::chrono::seconds kStatusInterval{10};
-// And how far we are, once that has changed.
+// How soon the server is told that something was delivered.
 constexpr std::chrono::milliseconds kConfirmInterval{500};
 // A stream that lasted for so long was a good one: the next is not held back for what was before.
 constexpr std::chrono::seconds kGoodStream{60};
@@ -88,10 +86,11 @@ struct MessageFeed::Room {
 };
 
 MessageFeed::MessageFeed(const Parts& parts, std::string tenant, TenantSettings settings,
-                         std::atomic<bool>& is_streaming, MessageTimes& times)
+                         std::shared_ptr<FeedMemory> memory, std::atomic<bool>& is_streaming, MessageTimes& times)
     : parts_(parts),
       tenant_(std::move(tenant)),
       settings_(std::move(settings)),
+      memory_(std::move(memory)),
       is_streaming_(is_streaming),
       times_(times),
       began_(parts.clock.now()),
@@ -123,14 +122,12 @@ postgres::Task<void> MessageFeed::run() {
   while (!is_stopping_) {
     const Time began = parts_.clock.now();
     End end = co_await stream();
-    if (is_streaming_) gap_since_ = parts_.clock.now();
     set_streaming(false);
     connection_.reset();
     if (is_stopping_) co_return;
     log(end.code == kDown ? LogLevel::kWarning : LogLevel::kError, end.code, end.text);
     if (end.is_crowded) {
       end = co_await poll();
-      if (is_streaming_) gap_since_ = parts_.clock.now();
       set_streaming(false);
       if (is_stopping_) co_return;
       if (end.code.empty()) continue;  // perhaps there is room now
@@ -178,15 +175,13 @@ postgres::Task<MessageFeed::End> MessageFeed::stream() {
                                                    query_deadline());
   if (!started) co_return failed(started.error(), kNotStarted);
   parts_.counters.started.add();
-  has_stream_of_slot_ = true;
-  gap_since_.reset();
+  memory_->slot = slot_;
   set_streaming(true);
   co_return co_await follow();
 }
 
 postgres::Task<std::optional<MessageFeed::End>> MessageFeed::prepare_slot() {
-  const bool was_durable = std::exchange(is_durable_, database::is_durable(slot_mode(), facts_));
-  if (was_durable != is_durable_) has_stream_of_slot_ = false;
+  is_durable_ = database::is_durable(slot_mode(), facts_);
   if (!is_durable_) {
     slot_ = temporary_slot_name(kMessagesSlot, facts_, tenant_, parts_.config.node, parts_.config.slot_suffix);
     co_return co_await make_slot();
@@ -212,7 +207,7 @@ postgres::Task<std::optional<MessageFeed::End>> MessageFeed::prepare_slot() {
     const auto dropped = co_await connection_->query("DROP_REPLICATION_SLOT \"" + slot_ + "\"", query_deadline());
     if (!dropped) co_return failed(dropped.error(), kNotStarted);
   }
-  if (!has_stream_of_slot_) co_return co_await wait_for_listeners();
+  if (memory_->slot != slot_) co_return co_await wait_for_listeners();
   co_return std::nullopt;
 }
 
@@ -253,7 +248,7 @@ postgres::Task<std::optional<MessageFeed::End>> MessageFeed::make_slot() {
   }
   if (!made) co_return failed(made.error(), kNotStarted);
   slot_has_to_go_ = false;
-  delivered_until_ = {};
+  memory_->delivered_until = {};
   co_return std::nullopt;
 }
 
@@ -279,10 +274,10 @@ postgres::Task<postgres::Result<void>> MessageFeed::make_slot_now() {
 
 // What was written while there was no slot, as far as the table can tell. In a transaction.
 postgres::Task<postgres::Result<void>> MessageFeed::fetch_missed(Query query) {
-  if (last_inserted_at_.empty()) {
+  if (memory_->last_inserted_at.empty()) {
     const auto now = co_await query("SELECT now() AT TIME ZONE 'utc'");
     if (!now) co_return tl::make_unexpected(now.error());
-    last_inserted_at_ = now->text(0, 0).value_or("");
+    memory_->last_inserted_at = now->text(0, 0).value_or("");
     co_return postgres::Result<void>{};
   }
   if (!has_gap_rule()) co_return postgres::Result<void>{};
@@ -303,10 +298,10 @@ postgres::Task<postgres::Result<void>> MessageFeed::fetch_missed(Query query) {
 // Times are those of whoever inserted the rows; one that lies ahead of the gap does not hide the others.
 std::string MessageFeed::missed_rows() const {
   const MessageFeedConfig& config = parts_.config;
-  const auto gap = std::chrono::duration_cast<std::chrono::milliseconds>(gap_since_ ? parts_.clock.now() - *gap_since_
-                                                                                    : Duration::zero());
+  const auto gap = std::chrono::duration_cast<std::chrono::milliseconds>(
+      memory_->lost_at ? parts_.clock.now() - *memory_->lost_at : Duration::zero());
   const std::string now = "(now() AT TIME ZONE 'utc')";
-  const std::string since = "greatest(least(" + quoted(last_inserted_at_) + "::timestamp, " + now + " - " +
+  const std::string since = "greatest(least(" + quoted(memory_->last_inserted_at) + "::timestamp, " + now + " - " +
                             interval(gap) + ") - " + interval(config.gap_overlap) + ", " + now + " - " +
                             interval(config.gap_age_max) + ")";
   const std::string newest = std::string("SELECT ") + kColumns +
@@ -360,7 +355,7 @@ postgres::Task<void> MessageFeed::wait_for_room() {
         if (const auto there = room.lock()) there->told.set();
       });
     });
-    co_await room_->told.wait_until(parts_.clock.now() + kStatusInterval);
+    co_await room_->told.wait_until(parts_.clock.now() + parts_.config.status_interval);
     if (!connection_ || !is_streaming_) continue;
     heard_at_ = parts_.clock.now();  // it is us who do not listen
     confirm(parts_.clock.now(), false);
@@ -395,11 +390,11 @@ bool MessageFeed::take_event(std::string_view bytes) {
   }
   if (const auto* began = std::get_if<messages::Began>(&*event)) {
     transaction_ = *began;
-    is_repeated_ = began->commit < delivered_until_;
+    is_repeated_ = began->commit < memory_->delivered_until;
     begin_transaction_checks();
   } else if (const auto* ended = std::get_if<messages::Ended>(&*event)) {
     transaction_.reset();
-    delivered_until_ = std::max(delivered_until_, ended->end);
+    memory_->delivered_until = std::max(memory_->delivered_until, ended->end);
     received_ = std::max(received_, ended->end);
     confirmations_.ended(ended->end, parts_.clock.now());
   } else if (const auto* inserted = std::get_if<messages::Inserted>(&*event)) {
@@ -415,9 +410,9 @@ bool MessageFeed::take_event(std::string_view bytes) {
 void MessageFeed::take_row(const messages::RowTexts& texts) {
   auto row = messages::read_row(texts, body_bytes_max_);
   if (!row) return skip(row.error().reason);
-  if (!recent_.add(row->id)) return;
+  if (!memory_->recent.add(row->id)) return;
   const auto inserted = messages::micros_of(row->inserted_at);
-  if (inserted) last_inserted_at_ = std::max(last_inserted_at_, row->inserted_at);
+  if (inserted) memory_->last_inserted_at = std::max(memory_->last_inserted_at, row->inserted_at);
   if (parts_.sink.events_are_over_limit(tenant_)) return skip(messages::kTooManyRequests);
   const std::int64_t now = micros_now();
   if (transaction_) times_.since_commit.record(millis_between(transaction_->committed_micros, now));
@@ -455,7 +450,7 @@ void MessageFeed::confirm(Time now, bool is_asked) {
   connection_->send(pgoutput::make_status_update(std::max(received_, confirmed), confirmed, micros_now(),
                                                  is_due ? pgoutput::Reply::kWanted : pgoutput::Reply::kNotNeeded));
   if (!is_due) return;
-  status_due_ = now + kStatusInterval;
+  status_due_ = now + parts_.config.status_interval;
   // What waits to be delivered is bounded elsewhere; what the slot keeps meanwhile is bounded here.
   const std::uint64_t lag = server_end_.value - std::min(server_end_.value, confirmed.value);
   const bool is_growing = lag > std::exchange(lag_before_, lag);
@@ -488,8 +483,7 @@ postgres::Task<MessageFeed::End> MessageFeed::poll() {
   session->begin_exclusive_use();
   const Query query = [&session](std::string sql) { return ask(*session, std::move(sql)); };
   if (auto end = co_await prepare_polled_slot(query)) co_return *std::move(end);
-  gap_since_.reset();
-  has_stream_of_slot_ = true;
+  memory_->slot = slot_;
   parts_.counters.polling.add();
   set_streaming(true);
   const Time until = parts_.clock.now() + parts_.config.poll_for;
@@ -523,7 +517,7 @@ postgres::Task<std::optional<MessageFeed::End>> MessageFeed::prepare_polled_slot
   const auto made = co_await query("SELECT pg_create_logical_replication_slot(" + quoted(slot_) + ", 'pgoutput', " +
                                    (is_durable_ ? "false)" : "true)"));
   if (!made) co_return failed(made.error(), kNotStarted);
-  delivered_until_ = {};
+  memory_->delivered_until = {};
   // What is committed between the two is found in both, and told once.
   const auto begun = co_await query("BEGIN READ ONLY");
   if (!begun) co_return failed(begun.error(), kNotStarted);
@@ -548,7 +542,7 @@ postgres::Task<postgres::Result<bool>> MessageFeed::poll_once(Query query) {
   (void)confirmations_.confirmed(parts_.clock.now());  // nobody waits for them here
   if (rows->empty()) co_return false;
   const auto advanced = co_await query("SELECT pg_replication_slot_advance(" + quoted(slot_) + ", " +
-                                       quoted(pgoutput::to_text(delivered_until_)) + ")");
+                                       quoted(pgoutput::to_text(memory_->delivered_until)) + ")");
   if (!advanced) co_return tl::make_unexpected(advanced.error());
   co_return true;
 }
@@ -557,9 +551,11 @@ void MessageFeed::set_streaming(bool is_streaming) {
   if (is_streaming_.exchange(is_streaming) == is_streaming) return;
   if (is_streaming) {
     parts_.counters.streaming.add();
+    memory_->lost_at.reset();
   } else {
     parts_.counters.streaming.subtract();
     parts_.counters.lost.add();
+    memory_->lost_at = parts_.clock.now();
   }
 }
 

@@ -50,10 +50,11 @@ struct MessageFeedConfig {
   std::size_t gap_rows_max = 1'000;
   // How much earlier than the last message one may have been written and yet be committed later.
   std::chrono::milliseconds gap_overlap{10'000};
-  std::chrono::milliseconds query_timeout{240'000};  // a slot waits for all transactions that are open
-  std::chrono::milliseconds silence_max{60'000};     // of a server that is asked for a sign of life all the time
-  std::chrono::milliseconds poll_interval{100};      // without a walsender
-  std::chrono::milliseconds poll_for{60'000};        // before a walsender is tried again
+  std::chrono::milliseconds query_timeout{240'000};   // a slot waits for all transactions that are open
+  std::chrono::milliseconds status_interval{10'000};  // after which the server is told how far we are, and answers
+  std::chrono::milliseconds silence_max{60'000};      // of the server, before it is taken for dead
+  std::chrono::milliseconds poll_interval{100};       // without a walsender
+  std::chrono::milliseconds poll_for{60'000};         // before a walsender is tried again
   postgres::BackoffConfig retry{std::chrono::milliseconds(1'000), std::chrono::milliseconds(60'000)};
 };
 
@@ -84,6 +85,15 @@ struct MessageFeedCounters {
   Counter polling;    // feeds that have no walsender, now
 };
 
+// What outlives a feed, so that the next one of the same database goes on where it ended.
+struct FeedMemory {
+  messages::RecentIds recent;
+  std::string last_inserted_at;  // of the last message; of the beginning where there was none. Empty: no stream yet
+  std::optional<Time> lost_at;   // when the stream ended, if none has followed
+  std::string slot;              // that was streamed from
+  Lsn delivered_until;           // of what is in that slot
+};
+
 class MessageFeed {  // loop-bound
  public:
   struct Parts {
@@ -99,8 +109,8 @@ class MessageFeed {  // loop-bound
   };
 
   // Begins at once. What `parts` refers to outlives it. `is_streaming` and `times` are written.
-  MessageFeed(const Parts& parts, std::string tenant, TenantSettings settings, std::atomic<bool>& is_streaming,
-              MessageTimes& times);
+  MessageFeed(const Parts& parts, std::string tenant, TenantSettings settings, std::shared_ptr<FeedMemory> memory,
+              std::atomic<bool>& is_streaming, MessageTimes& times);
   ~MessageFeed();
   MessageFeed(const MessageFeed&) = delete;
   MessageFeed& operator=(const MessageFeed&) = delete;
@@ -153,6 +163,7 @@ class MessageFeed {  // loop-bound
   const Parts parts_;
   const std::string tenant_;
   const TenantSettings settings_;
+  const std::shared_ptr<FeedMemory> memory_;
   std::atomic<bool>& is_streaming_;
   MessageTimes& times_;
   const Time began_;
@@ -182,10 +193,7 @@ class MessageFeed {  // loop-bound
   std::uint64_t body_bytes_max_ = 0;
 
   // --- Of the messages, whichever way they came
-  messages::RecentIds recent_;
-  std::string last_inserted_at_;  // of the last one; of the beginning where there was none. Empty: there was no stream
   bool is_from_table_ = false;
-  std::optional<Time> gap_since_;  // when the stream was lost
   struct Skips {
     Time logged_at{};
     std::uint64_t since = 0;  // that were not logged

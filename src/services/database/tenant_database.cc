@@ -25,12 +25,13 @@ tl::unexpected<RightsFault> fault(RightsFaultKind kind, std::string text) {
 
 TenantDatabase::TenantDatabase(const DatabaseParts& parts, std::string tenant, TenantSettings settings,
                                std::shared_ptr<Breakers> breakers, std::shared_ptr<DatabaseState> state,
-                               std::function<void()> on_end)
+                               std::shared_ptr<FeedMemory> memory, std::function<void()> on_end)
     : parts_(parts),
       tenant_(std::move(tenant)),
       settings_(std::move(settings)),
       breakers_(std::move(breakers)),
       state_(std::move(state)),
+      memory_(std::move(memory)),
       on_end_(std::move(on_end)),
       settled_(parts.surroundings.io),
       stopped_(parts.surroundings.io),
@@ -105,7 +106,7 @@ void TenantDatabase::become_ready(const Opening& opening) {
                                      .counters = parts_.counters.messages,
                                      .find = parts_.find,
                                      .users = parts_.users};
-    feed_ = std::make_unique<MessageFeed>(of_feed, tenant_, settings_, state_->is_streaming, state_->messages);
+    feed_ = std::make_unique<MessageFeed>(of_feed, tenant_, settings_, memory_, state_->is_streaming, state_->messages);
   }
   stage_ = Stage::kReady;
   set_connected(true);

@@ -96,7 +96,7 @@ class TenantDatabase {  // loop-bound
   // `on_end` is called, once and on the loop, when it has given up: it has to be stopped then, later.
   TenantDatabase(const DatabaseParts& parts, std::string tenant, TenantSettings settings,
                  std::shared_ptr<Breakers> breakers, std::shared_ptr<DatabaseState> state,
-                 std::function<void()> on_end);
+                 std::shared_ptr<FeedMemory> memory, std::function<void()> on_end);
   ~TenantDatabase();
   TenantDatabase(const TenantDatabase&) = delete;
   TenantDatabase& operator=(const TenantDatabase&) = delete;
@@ -138,6 +138,7 @@ class TenantDatabase {  // loop-bound
   const TenantSettings settings_;
   const std::shared_ptr<Breakers> breakers_;
   const std::shared_ptr<DatabaseState> state_;
+  const std::shared_ptr<FeedMemory> memory_;
   std::function<void()> on_end_;
   Stage stage_ = Stage::kOpening;
   std::deque<Waiting> waiting_;  // for it to be ready

@@ -34,7 +34,8 @@ struct Project {
     testing::make_tenant_schema(loop);
     settings.connection = how;
     loop.on_loop([&] {
-      database = std::make_unique<TenantDatabase>(parts, "acme", settings, breakers, state, [this] { ++ends; });
+      database = std::make_unique<TenantDatabase>(parts, "acme", settings, breakers, state,
+                                                  std::make_shared<FeedMemory>(), [this] { ++ends; });
     });
   }
   ~Project() {

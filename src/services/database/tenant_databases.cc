@@ -40,6 +40,11 @@ std::string_view condition_of(std::string_view sqlstate) {
   return "other";
 }
 
+std::string place_of(const TenantSettings& settings) {
+  const postgres::ConnectionSettings& how = settings.connection;
+  return how.host + " " + how.port + " " + how.database;
+}
+
 }  // namespace
 
 struct TenantDatabases::Migrations {
@@ -51,6 +56,8 @@ struct TenantDatabases::Tenant {
   const std::shared_ptr<Breakers> breakers = std::make_shared<Breakers>();
   const std::shared_ptr<DatabaseState> state = std::make_shared<DatabaseState>();
   std::unique_ptr<TenantDatabase> database;  // null: not connected
+  std::shared_ptr<FeedMemory> memory;        // of messages of the database
+  std::string memory_of;                     // that is there
   int ending = 0;                            // earlier ones that are being closed
   std::vector<std::function<void()>> until_ended;
   std::vector<Prepared> until_prepared;  // empty: nobody asked for it
@@ -243,9 +250,12 @@ TenantDatabase* TenantDatabases::connection_of(const std::string& external_id, T
   if (tenant.breakers->given_up.failures() != (*settings)->pool_size)
     tenant.breakers->given_up = {(*settings)->pool_size, Breakers::kGivenUpWindow};
   tenant.is_to_be_cleaned = true;
+  const std::string place = place_of(**settings);
+  if (tenant.memory_of != place) tenant.memory = std::make_shared<FeedMemory>();
+  tenant.memory_of = place;
   tenant.database =
       std::make_unique<TenantDatabase>(loop_->parts, external_id, **std::move(settings), tenant.breakers, tenant.state,
-                                       [this, external_id] { let_go_if_given_up(external_id); });
+                                       tenant.memory, [this, external_id] { let_go_if_given_up(external_id); });
   return tenant.database.get();
 }
 
@@ -411,6 +421,7 @@ void TenantDatabases::let_go_if_vacant(const std::string& external_id, const Ten
   } else if (tenant->database->is_vacant_after_minute(users)) {
     if (std::exchange(tenant->is_wanted, false)) surroundings_.on_vacant(external_id);
     let_go(tenant, MessageFeed::Slot::kIsDropped, nullptr);
+    tenant->memory_of.clear();  // whoever comes next was not here
   }
   // Who came between the two has said nothing.
   if (!tenant->is_wanted && surroundings_.users(external_id) > 0) tenant->is_wanted = true;
