@@ -318,6 +318,21 @@ void write_databases(Exposition& out, const database::TenantDatabases& databases
           policies.given_up);
   counter("realtime_policy_questions_refused_total",
           "Questions refused because too many waited, or waited in vain lately.", policies.refused);
+  const database::MessageFeedCounters& messages = counters.messages;
+  out.metric("realtime_message_streams", MetricType::kGauge,
+             "Databases whose messages are broadcast as they are committed.");
+  out.sample(number(messages.streaming));
+  out.metric("realtime_message_streams_polled", MetricType::kGauge,
+             "Of these, those that had no WAL sender left and are asked every 100 ms.");
+  out.sample(number(messages.polling));
+  counter("realtime_message_streams_started_total", "Streams of messages that began.", messages.started);
+  counter("realtime_message_streams_lost_total", "Streams of messages that ended.", messages.lost);
+  counter("realtime_messages_from_databases_total", "Rows of realtime.messages that were broadcast.",
+          messages.published);
+  counter("realtime_messages_recovered_total", "Of these, rows read from the table because no stream told them.",
+          messages.recovered);
+  counter("realtime_messages_skipped_total", "Rows of realtime.messages that could not be broadcast; the log has why.",
+          messages.skipped);
   out.metric("realtime_tenants_migrations_duration_milliseconds", MetricType::kHistogram,
              "Migrations of tenants' databases in which something had to be done.");
   std::vector<std::pair<std::string, std::uint64_t>> failed;

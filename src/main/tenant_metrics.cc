@@ -100,6 +100,22 @@ void write_databases(Exposition& out, const database::TenantDatabases& databases
         &database::CheckTimes::reading);
   times("realtime_tenants_write_authorization_check", "The same of who may only write.",
         &database::CheckTimes::writing);
+  const auto latency = [&](std::string_view metric, std::string_view help, auto database::MessageTimes::* since) {
+    out.metric(metric, MetricType::kHistogram, help);
+    for (const auto& [name, state] : meters) {
+      HistogramCounts counts;
+      (state->messages.*since).add_to(counts);
+      if (counts.total() > 0) out.histogram(counts, 1, {{"tenant", name}});
+    }
+  };
+  latency("realtime_tenants_broadcast_from_database_latency_committed_at",
+          "Milliseconds from the commit of a message in a database to its broadcast.",
+          &database::MessageTimes::since_commit);
+  latency("realtime_tenants_broadcast_from_database_latency_inserted_at", "The same from the time in its row.",
+          &database::MessageTimes::since_insert);
+  out.metric("realtime_tenant_messages_streaming", MetricType::kGauge,
+             "1 while the messages in the database of a tenant are broadcast as they are committed.");
+  for (const auto& [name, state] : meters) out.sample(state->is_streaming ? 1 : 0, {{"tenant", name}});
   out.metric("realtime_tenant_database_connected", MetricType::kGauge,
              "1 while the database of a tenant is connected.");
   for (const auto& [name, state] : meters) out.sample(state->is_connected ? 1 : 0, {{"tenant", name}});
