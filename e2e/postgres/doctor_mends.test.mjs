@@ -57,7 +57,11 @@ const BROKEN = {
   'function_missing, that users call': { sql: () => 'DROP FUNCTION realtime.topic()' },
   'function_missing, that sends': { sql: () => 'DROP FUNCTION realtime.send(jsonb, text, text, boolean)' },
   'function_missing, that others call': { sql: () => 'DROP FUNCTION realtime.apply_rls(jsonb, integer)' },
-  table_missing: { sql: () => 'DROP TABLE realtime.messages CASCADE' },
+  messages_publication: { sql: () => 'DROP PUBLICATION supabase_realtime_messages_publication' },
+  'messages_publication, with another table': {
+    sql: () => 'CREATE TABLE public.other (); ALTER PUBLICATION supabase_realtime_messages_publication ADD TABLE public.other',
+  },
+  table_missing: { sql: () => 'DROP TABLE realtime.messages CASCADE', leaves: ['messages_publication', 'partitions'] },
   partitions: { sql: () => "DO $$ BEGIN EXECUTE to_char(now() AT TIME ZONE 'utc', '\"DROP TABLE realtime.messages_\"YYYY_MM_DD'); END $$" },
   schema_usage: { sql: () => 'REVOKE USAGE ON SCHEMA realtime FROM anon' },
   messages_privileges: { sql: () => 'REVOKE INSERT ON realtime.messages FROM authenticated' },

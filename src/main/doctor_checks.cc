@@ -129,6 +129,18 @@ constexpr Check kSchema[] = {
         FROM pg_class
         WHERE oid = to_regclass('realtime.messages') AND NOT pg_has_role(current_user, relowner, 'USAGE')
           AND NOT row_security_active(oid))"},
+    {"messages_publication", Severity::kError,
+     R"(SELECT format('There is no publication of realtime.messages, and of nothing else, and the login %I may not make it.', current_user),
+          'Make it, or let the login do so: GRANT CREATE ON DATABASE ...',
+          'DROP PUBLICATION IF EXISTS supabase_realtime_messages_publication; '
+          'CREATE PUBLICATION supabase_realtime_messages_publication FOR TABLE realtime.messages;'
+        FROM pg_class c LEFT JOIN pg_publication p ON p.pubname = 'supabase_realtime_messages_publication'
+        WHERE c.oid = to_regclass('realtime.messages')
+          AND NOT (has_database_privilege(current_database(), 'CREATE') AND pg_has_role(c.relowner, 'USAGE')
+                   AND (p.oid IS NULL OR pg_has_role(p.pubowner, 'USAGE')))
+          AND NOT coalesce(p.pubinsert AND (
+                SELECT count(*) > 0 AND bool_and(t.schemaname = 'realtime' AND t.tablename ~ '^messages(_|$)')
+                FROM pg_publication_tables t WHERE t.pubname = p.pubname), false))"},
     {"partitions", Severity::kError,
      R"(SELECT format('realtime.messages lacks partitions: the next %s of 3 days have theirs.', ahead),
           'Make those of the next days; realtime.send() makes only the one that it needs.',
