@@ -14,8 +14,6 @@ namespace {
 constexpr std::string_view kTexts[] = {"SECRET_KEY_BASE",
                                        // authentication
                                        "DASHBOARD_AUTH", "DASHBOARD_USER", "DASHBOARD_PASSWORD", "CF_TEAM_DOMAIN",
-                                       // tenants
-                                       "SLOT_NAME_SUFFIX",
                                        // cluster
                                        "CLUSTER_STRATEGIES", "DNS_NODES", "NODE_NAME", "POD_IP",
                                        "ECS_CONTAINER_METADATA_URI_V4", "CLUSTER", "GEN_RPC_CERTFILE",
@@ -30,8 +28,7 @@ constexpr std::string_view kIntegers[] = {
     // control database
     "DB_POOL_SIZE", "DB_QUEUE_TARGET", "DB_QUEUE_INTERVAL", "DB_REPLICA_POOL_SIZE",
     // tenants
-    "CHANGES_RESUME_WINDOW_MS", "CHANGES_RESUME_GRACE_MS", "CONNECT_PARTITION_SLOTS", "JANITOR_MAX_CHILDREN",
-    "JANITOR_CHILDREN_TIMEOUT", "JANITOR_CHUNK_SIZE",
+    "CONNECT_PARTITION_SLOTS", "JANITOR_MAX_CHILDREN", "JANITOR_CHILDREN_TIMEOUT", "JANITOR_CHUNK_SIZE",
     // cluster
     "RPC_TIMEOUT", "METRICS_RPC_TIMEOUT_IN_MS", "REBALANCE_CHECK_INTERVAL_IN_MS", "NODE_BALANCE_UPTIME_THRESHOLD_IN_MS",
     "BROADCAST_POOL_SIZE", "PRESENCE_POOL_SIZE", "PRESENCE_BROADCAST_PERIOD_IN_MS", "PRESENCE_PERMDOWN_PERIOD_IN_MS",
@@ -57,11 +54,6 @@ Result<void> check_boolean(const Given& given) {
 
 Result<void> check_compression(const Given& given) {
   return parse_integer(given, {0, 9}).map([](std::int64_t) {});
-}
-
-Result<void> check_slot_mode(const Given& given) {
-  if (given.text == "auto" || given.text == "durable" || given.text == "temporary") return {};
-  return fail(given.source + " expected auto, durable or temporary, got \"" + given.text + "\"");
 }
 
 Result<void> check_socket_ip(const Given& given) {
@@ -91,7 +83,6 @@ struct Special {
 };
 
 constexpr Special kSpecial[] = {
-    {"SLOT_MODE", check_slot_mode},
     {"REGION_MAPPING", check_region_mapping},
     {"GEN_RPC_SOCKET_IP", check_socket_ip},
     {"GEN_RPC_COMPRESS", check_compression},

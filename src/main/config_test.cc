@@ -379,6 +379,9 @@ TEST_CASE("what contradicts itself is refused") {
   CHECK(contains(error_of({}, {"--listen", "localhost"}), "--listen expected an IP address, got \"localhost\""));
   CHECK(contains(error_of({{"API_JWT_JWKS", "[]"}}), "env API_JWT_JWKS is not a valid JSON object"));
   CHECK(contains(error_of({{"SLOT_MODE", "both"}}), "env SLOT_MODE expected auto, durable or temporary"));
+  for (const char* bad : {"Blue", "blue-1", "a_name_that_is_too_long"})
+    CHECK(contains(error_of({{"SLOT_NAME_SUFFIX", bad}}), "env SLOT_NAME_SUFFIX expected at most 19"));
+  CHECK(error_of({{"SLOT_NAME_SUFFIX", ""}}) == "");
   CHECK(contains(error_of({{"LOG_FORMAT", "xml"}}), "env LOG_FORMAT expected text or json"));
   CHECK(error_of({{"RLIMIT_NOFILE", ""}}) == "");
 }
