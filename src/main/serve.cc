@@ -178,6 +178,7 @@ realtime::NodeConfig node_config(const Config& config, ReplicaId replica) {
   out.channels.replication_ready_timeout = config.replication_ready_timeout;
   out.channels.presence_events_max = config.client_presence_max_calls;
   out.channels.presence_window = config.client_presence_window;
+  out.channels.replay_bytes_max = std::min(out.channels.replay_bytes_max, config.send_queue_bytes_max / 2);
   out.channels.presence_bytes_max = presence::entry_bytes_max(config.send_queue_bytes_max);
   out.presence.coalesce = config.presence_coalesce_max;
   out.presence.topic_bytes_max = presence::topic_bytes_max(config.send_queue_bytes_max);
@@ -434,6 +435,9 @@ int serve(Config config) {
       secrets, clock, random, **log);
   node.ask_rights = [&databases](std::string_view tenant, RightsQuestion question, realtime::AnswerRights answer) {
     databases.ask(tenant, std::move(question), std::move(answer));
+  };
+  node.ask_replay = [&databases](std::string_view tenant, ReplayQuestion question, AnswerReplay answer) {
+    databases.replay(tenant, std::move(question), std::move(answer));
   };
   NodeParts parts{.tenants = &tenants,
                   .connections_max = config.connections_max,

@@ -100,6 +100,13 @@ void write_databases(Exposition& out, const database::TenantDatabases& databases
         &database::CheckTimes::reading);
   times("realtime_tenants_write_authorization_check", "The same of who may only write.",
         &database::CheckTimes::writing);
+  out.metric("realtime_tenants_replay", MetricType::kHistogram,
+             "Milliseconds from asking for the stored messages of a topic to having them.");
+  for (const auto& [name, state] : meters) {
+    HistogramCounts counts;
+    state->replays.add_to(counts);
+    if (counts.total() > 0) out.histogram(counts, 1, {{"tenant", name}});
+  }
   out.metric("realtime_tenant_database_connected", MetricType::kGauge,
              "1 while the database of a tenant is connected.");
   for (const auto& [name, state] : meters) out.sample(state->is_connected ? 1 : 0, {{"tenant", name}});

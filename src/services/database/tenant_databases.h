@@ -72,6 +72,7 @@ class TenantDatabases {
   // --- From any thread. Answers come once, on the thread of the databases. ---
 
   void ask(std::string_view external_id, RightsQuestion question, Answer answer);
+  void replay(std::string_view external_id, ReplayQuestion question, AnswerReplay answer);
 
   // Its record has changed, or is gone: what is connected is not what it should be. Questions after this go by the new
   // record.

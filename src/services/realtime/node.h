@@ -13,6 +13,7 @@
 #include "domain/auth/jwt.h"
 #include "domain/channels/channel_host.h"
 #include "domain/presence/home.h"
+#include "model/replay.h"
 #include "model/replica.h"
 #include "model/rights_question.h"
 #include "services/realtime/interest_table.h"
@@ -25,6 +26,8 @@ class Shard;
 // Asks the database of a tenant. `answer` is called once, on any thread. Thread-safe.
 using AnswerRights = std::function<void(RightsAnswer)>;
 using RightsSource = std::function<void(std::string_view tenant, RightsQuestion question, AnswerRights answer)>;
+// Likewise.
+using ReplaySource = std::function<void(std::string_view tenant, ReplayQuestion question, AnswerReplay answer)>;
 
 struct LongPollConfig {
   std::chrono::milliseconds window{10'000};  // how long a poll waits; a session not polled for half as long again ends
@@ -57,7 +60,11 @@ struct Node {
   LiveTenants& tenants;
   Log& log;
   Random& random;
-  RightsSource ask_rights;  // set before the workers run; empty: no tenant has a database
+  // Set before the workers run.
+  RightsSource ask_rights;  // empty: no tenant has a database
+  ReplaySource ask_replay;  // likewise
+  // Rows of the tenant's database become broadcasts now. Thread-safe, and asked often; empty: of no tenant.
+  std::function<bool(std::string_view tenant)> is_streaming;
   InterestTable interest;
   std::atomic<bool> draining{false};
   std::atomic<std::int64_t> long_polls{0};  // sessions of that kind, of all tenants
