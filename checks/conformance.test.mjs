@@ -8,13 +8,13 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const CHECKS = { P: 227, H: 90, E: 27, T: 54, C: 30, D: 40, A: 38 }; // of these families each check is listed
+const CHECKS = { P: 227, H: 90, E: 27, T: 54, C: 30, D: 40, A: 38, B: 45 }; // of these families each check is listed
 
 const read = (file) => readFileSync(join(ROOT, file), 'utf8');
 
 // | P-001 | sentence | `file`: name of a test<br>`file`: name of another |
 function listed() {
-  const rows = [...read('docs/conformance.md').matchAll(/^\| ([PHTMECDA]-\d{3}) \| [^|]+ \| ([^|]+) \|$/gm)];
+  const rows = [...read('docs/conformance.md').matchAll(/^\| ([PHTMECDAB]-\d{3}) \| [^|]+ \| ([^|]+) \|$/gm)];
   return rows.map(([, id, coverage]) => ({ id, coverage: coverage.split('<br>') }));
 }
 
@@ -27,11 +27,11 @@ function filesUnder(folder, suffix) {
 // A test name is a string that ends in one or more ids. C++ may break it over several lines.
 function coveredBy(file) {
   const source = read(file).replace(file.endsWith('.cc') ? /"\s*\n\s*"/g : /$^/, '');
-  const names = source.matchAll(/(['"`])((?:(?!\1)[^\n])*?)((?: \[[PHTMECDA]-\d{3}\])+)\1/g);
-  return [...names].flatMap(([, , name, ids]) => ids.match(/[PHTMECDA]-\d{3}/g).map((id) => `${id} \`${file}\`: ${name}`));
+  const names = source.matchAll(/(['"`])((?:(?!\1)[^\n])*?)((?: \[[PHTMECDAB]-\d{3}\])+)\1/g);
+  return [...names].flatMap(([, , name, ids]) => ids.match(/[PHTMECDAB]-\d{3}/g).map((id) => `${id} \`${file}\`: ${name}`));
 }
 
-test('each check of the protocol, of the HTTP API, of errors, tenants, rights and the configuration is listed once, with tests or the reason why there are none', () => {
+test('each check of the protocol, of the HTTP API, of errors, tenants, rights, broadcasts from the database and the configuration is listed once, with tests or the reason why there are none', () => {
   for (const [family, count] of Object.entries(CHECKS)) {
     const ids = Array.from({ length: count }, (_, n) => `${family}-${String(n + 1).padStart(3, '0')}`);
     assert.deepEqual(listed().map(({ id }) => id).filter((id) => id.startsWith(family)), ids);

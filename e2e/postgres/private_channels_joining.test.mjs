@@ -177,16 +177,6 @@ test('what no database can store is refused, and nothing breaks', async () => {
   assert.equal((await project.asked('realtime:good', { x: 1 })).payload.status, 'ok');
 });
 
-test('who asks for old messages has to see broadcasts; that there are none to be had yet is said [A-030] [P-144]', async () => {
-  const project = await projects.make({ sql: BY_CLAIMS });
-  const topic = freshTopic();
-  const replay = { since: 0, limit: 5 };
-  assertUnauthorized(await project.asked(topic, { see: ['presence'] }, { presence: true, replay }), topic);
-  assertUnauthorized(await project.asked(topic, {}, { replay }), topic);
-  assertError(await project.asked(topic, { see: ['broadcast'] }, { replay }), 'UnableToReplayMessages: Realtime was unable to replay messages');
-  assert.equal((await project.asked(topic, { see: ['broadcast'] }, { replay: null })).payload.status, 'ok');
-});
-
 test('a refusal waits for the back-off, and the rest of the socket does not [A-037]', async (t) => {
   const project = await projects.make({ sql: BY_CLAIMS });
   const patient = await projects.serverOf(project, { env: { CHANNEL_ERROR_BACKOFF_MS: 700 } });

@@ -99,6 +99,21 @@ suite('delivery', () => {
     }
   });
 
+  test('who asks about replication where there is none is told so when the time is up, and closed [B-032] [P-148]', async (t) => {
+    const hasty = await startServer({ env: { REPLICATION_READY_TIMEOUT_MS: 700 } });
+    t.after(() => hasty.stop());
+    for (const vsn of [V1, V2]) {
+      const client = await connect(hasty, { vsn });
+      for (const replication_ready of [true, 'x', 0]) {
+        const topic = `realtime:replication ${++topics}`;
+        await client.join(topic, { config: { broadcast: { replication_ready } } });
+        const joined = performance.now();
+        await client.expectShutdown(topic, 'Replication connection was not established in time');
+        assert.ok(performance.now() - joined > 600, 'it had its time');
+      }
+    }
+  });
+
   bothVersions('who did not ask about replication hears nothing of it [P-149]', async (vsn) => {
     const client = await connect(server, { vsn });
     for (const broadcast of [{}, { replication_ready: false }, { replication_ready: null }]) {

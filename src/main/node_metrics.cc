@@ -215,6 +215,20 @@ void write_rate_limits(Exposition& out, const Writer& writer) {
   out.sample(writer.sum(&ShardCounters::channels_over_event_rate));
 }
 
+void write_replays(Exposition& out, Writer& writer) {
+  using realtime::ShardCounters;
+  out.metric(
+      "realtime_replays_total", MetricType::kCounter,
+      "Joins that asked for stored messages, by how that ended; those whose parameters were wrong do not count.");
+  out.sample(writer.sum(&ShardCounters::replays), {{"result", "ok"}});
+  out.sample(writer.sum(&ShardCounters::replays_failed), {{"result", "error"}});
+  writer.counter("realtime_replayed_messages_total", "Stored messages told to channels that joined.",
+                 &ShardCounters::replayed_messages);
+  writer.counter("realtime_replay_messages_left_out_total",
+                 "Stored messages not told because those of one join were too large together.",
+                 &ShardCounters::replay_messages_left_out);
+}
+
 void write_presence(Exposition& out, const NodeParts& node, Writer& writer) {
   using realtime::ShardCounters;
   out.metric("realtime_presences", MetricType::kGauge, "Entries of channels in the presence of their topics.");
@@ -333,6 +347,10 @@ void write_databases(Exposition& out, const database::TenantDatabases& databases
           messages.recovered);
   counter("realtime_messages_skipped_total", "Rows of realtime.messages that could not be broadcast; the log has why.",
           messages.skipped);
+  counter("realtime_replay_questions_given_up_total",
+          "Questions for stored messages that waited in vain behind those about rights.", counters.replays.given_up);
+  counter("realtime_replay_questions_refused_total", "Questions for stored messages refused because too many waited.",
+          counters.replays.refused);
   out.metric("realtime_tenants_migrations_duration_milliseconds", MetricType::kHistogram,
              "Migrations of tenants' databases in which something had to be done.");
   std::vector<std::pair<std::string, std::uint64_t>> failed;
@@ -406,7 +424,8 @@ std::string scrape_node(const NodeParts& node) {
                  &WorkerCounters::proxy_headers_refused);
   writer.counter("realtime_rest_requests_total", "Requests of the REST API, those that are refused included.",
                  &ShardCounters::requests);
-  writer.counter("realtime_published_total", "Broadcasts accepted from clients.", &ShardCounters::published);
+  writer.counter("realtime_published_total", "Broadcasts accepted from clients, REST and databases.",
+                 &ShardCounters::published);
   writer.counter("realtime_deliveries_total", "Broadcasts put into the queues of subscribers.",
                  &ShardCounters::deliveries);
   writer.counter("realtime_malformed_frames_total", "Frames dropped because they are no messages.",
@@ -430,6 +449,7 @@ std::string scrape_node(const NodeParts& node) {
   write_drops(out, writer);
   write_long_polls(out, writer);
   write_rate_limits(out, writer);
+  write_replays(out, writer);
   write_presence(out, node, writer);
   write_databases(out, *node.databases);
   write_log_drops(out, node, writer);

@@ -179,6 +179,7 @@ realtime::NodeConfig node_config(const Config& config, ReplicaId replica) {
   out.channels.replication_ready_timeout = config.replication_ready_timeout;
   out.channels.presence_events_max = config.client_presence_max_calls;
   out.channels.presence_window = config.client_presence_window;
+  out.channels.replay_bytes_max = std::min(out.channels.replay_bytes_max, config.send_queue_bytes_max / 2);
   out.channels.presence_bytes_max = presence::entry_bytes_max(config.send_queue_bytes_max);
   out.presence.coalesce = config.presence_coalesce_max;
   out.presence.topic_bytes_max = presence::topic_bytes_max(config.send_queue_bytes_max);
@@ -454,7 +455,11 @@ int serve(Config config) {
   node.ask_rights = [&databases](std::string_view tenant, RightsQuestion question, realtime::AnswerRights answer) {
     databases.ask(tenant, std::move(question), std::move(answer));
   };
+  node.is_streaming = [&databases](std::string_view tenant) { return databases.is_streaming(tenant); };
   node.want_database = [&databases](std::string_view tenant) { databases.want(tenant); };
+  node.ask_replay = [&databases](std::string_view tenant, ReplayQuestion question, AnswerReplay answer) {
+    databases.replay(tenant, std::move(question), std::move(answer));
+  };
   NodeParts parts{.tenants = &tenants,
                   .connections_max = config.connections_max,
                   .node_name = node_name,

@@ -116,6 +116,13 @@ void write_databases(Exposition& out, const database::TenantDatabases& databases
   out.metric("realtime_tenant_messages_streaming", MetricType::kGauge,
              "1 while the messages in the database of a tenant are broadcast as they are committed.");
   for (const auto& [name, state] : meters) out.sample(state->is_streaming ? 1 : 0, {{"tenant", name}});
+  out.metric("realtime_tenants_replay", MetricType::kHistogram,
+             "Milliseconds from asking for the stored messages of a topic to having them.");
+  for (const auto& [name, state] : meters) {
+    HistogramCounts counts;
+    state->replays.add_to(counts);
+    if (counts.total() > 0) out.histogram(counts, 1, {{"tenant", name}});
+  }
   out.metric("realtime_tenant_database_connected", MetricType::kGauge,
              "1 while the database of a tenant is connected.");
   for (const auto& [name, state] : meters) out.sample(state->is_connected ? 1 : 0, {{"tenant", name}});

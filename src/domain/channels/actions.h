@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "model/message.h"
+#include "model/replay.h"
 #include "model/rights_question.h"
 #include "model/token.h"
 #include "protocol/websocket/frame.h"
@@ -18,6 +19,11 @@ namespace rt::channels {
 // To this socket: a whole WebSocket frame.
 struct SendFrame {
   std::string frame;
+};
+
+// The same, shared with others and in this socket's form already.
+struct SendShared {
+  std::shared_ptr<const std::string> frame;
 };
 
 // To this socket: a fragment of an uncompressed message, which may be shared with others.
@@ -49,8 +55,8 @@ struct LogLine {
   TokenRef token{};  // of the channel; null: that of the socket
 };
 
-// Something the client said was dropped.
-enum class Dropped : std::uint8_t { kMalformedFrame, kOversizedPayload };
+// Something was dropped: what the client said, or, at a frame's limit of 255 bytes for names, what it was to be told.
+enum class Dropped : std::uint8_t { kMalformedFrame, kOversizedPayload, kFrameLimit };
 struct Count {
   Dropped what = Dropped::kMalformedFrame;
 };
@@ -63,7 +69,15 @@ struct AskRights {
   RightsQuestion question;
 };
 
-using Action = std::variant<SendFrame, SendFragment, Publish, CloseSocket, CutSocket, LogLine, Count, AskRights>;
+// Likewise; the answer goes to ChannelSet::on_replayed().
+struct AskReplay {
+  std::string topic;
+  std::uint64_t ticket = 0;
+  ReplayQuestion question;
+};
+
+using Action = std::variant<SendFrame, SendShared, SendFragment, Publish, CloseSocket, CutSocket, LogLine, Count,
+                            AskRights, AskReplay>;
 using Actions = std::vector<Action>;
 
 }  // namespace rt::channels

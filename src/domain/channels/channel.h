@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/timing_wheel.h"
+#include "domain/channels/replay.h"
 #include "domain/channels/topic_table.h"
 #include "model/token.h"
 
@@ -34,7 +35,7 @@ struct Channel {
   // What it holds in memory that the client chose.
   std::size_t bytes() const {
     return sizeof(Channel) + topic().size() + recorded_join_ref.size() + join_ref.size() + token->text.size() +
-           (presence == nullptr ? 0 : presence->bytes());
+           (presence == nullptr ? 0 : presence->bytes()) + (replay == nullptr ? 0 : replay->bytes());
   }
   const std::string& topic() const { return seat.topic().name; }
   std::string_view sub_topic() const { return std::string_view(topic()).substr(kTopicPrefix.size()); }
@@ -49,8 +50,9 @@ struct Channel {
   std::size_t counted_bytes = 0;             // of bytes(), in the sum of its socket
   Time confirm_at{};                         // when the token is looked at again
   std::optional<Time> replication_ready_by;  // when the wait for the replication notice is given up
-  Deadline deadline;                         // the earlier of the two
+  Deadline deadline;                         // the earlier of the two, or of the next look at the replication
   std::unique_ptr<ChannelPresence> presence;
+  std::unique_ptr<ChannelReplay> replay;  // null: it wanted none
   Seat seat;
 };
 

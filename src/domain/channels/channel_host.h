@@ -21,7 +21,13 @@ struct ChannelRules {
   std::chrono::milliseconds error_backoff{5'000};  // how long a refused join waits for its answer
   std::chrono::milliseconds token_confirm_interval{300'000};
   std::chrono::milliseconds replication_ready_timeout{60'000};
+  std::chrono::milliseconds replication_check_interval{500};
   std::chrono::milliseconds rights_timeout{30'000};  // who answers has shorter ones of his own
+  std::chrono::milliseconds replay_timeout{30'000};  // likewise
+  // Of one replay: all of it goes into the queue of the socket at once. The oldest messages are left out above it.
+  std::size_t replay_bytes_max = std::size_t{8} << 20;
+  // Live messages that are kept for the channels of one socket that still wait for theirs; above it the join fails.
+  std::size_t replay_live_bytes_max = std::size_t{8} << 20;
   // Of one channel, where the tenant has no numbers of its own.
   std::int64_t presence_events_max = 5;  // in a window
   std::chrono::milliseconds presence_window{30'000};
@@ -56,6 +62,10 @@ class ChannelHost {
   virtual void note_join(JoinResult result) = 0;  // how a join ended, for the metrics
   virtual void note_message() = 0;                // a joined channel has one to handle; likewise
   virtual void count_event() = 0;                 // something of this client that counts as an event of the tenant
+  virtual void count_deliveries(std::uint64_t broadcasts) = 0;  // that it gets later than others; events likewise
+  virtual void note_replayed(std::uint64_t messages, std::uint64_t left_out) = 0;  // for the metrics
+  virtual void note_replay_failed() = 0;                                           // likewise
+  virtual bool is_streaming() = 0;  // rows of the tenant's database reach its channels now
 
   // Presence has its home elsewhere. What is said to it of one channel takes effect there in this order, after the
   // call. `id` is that of the channel; leave_presence() ends all that is known of it.

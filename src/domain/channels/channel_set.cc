@@ -38,12 +38,14 @@ std::size_t HeldTopic::bytes() const {
     bytes += refusal->reply.size() + refusal->close_of_replaced.size();
   if (const auto* join = std::get_if<PendingJoin>(&why))
     bytes += join->frame.bytes.size() + join->token->text.size() + join->close_of_replaced.size();
+  if (const auto* replay = std::get_if<PendingReplay>(&why))
+    bytes += replay->join.bytes.size() + replay->channel->bytes() + replay->close_of_replaced.size();
   return bytes;
 }
 
 bool HeldTopic::holds_slot() const {
   if (const auto* refusal = std::get_if<Refusal>(&why)) return refusal->holds_slot;
-  return std::holds_alternative<PendingJoin>(why);
+  return std::holds_alternative<PendingJoin>(why) || std::holds_alternative<PendingReplay>(why);
 }
 
 ChannelSet::ChannelSet(ChannelHost& host, SocketId socket, const FrameForm& form, TokenRef connection_token)
@@ -157,7 +159,7 @@ void ChannelSet::disconnect(Actions& out) {
   }
   while (!channels_.empty()) remove(*channels_.begin()->second);
   held_.clear();
-  waiting_bytes_ = waiting_slots_ = 0;
+  waiting_bytes_ = waiting_slots_ = live_bytes_ = 0;
   out.push_back(CloseSocket{ws::CloseCode::kServiceRestart});
 }
 
@@ -178,15 +180,15 @@ void ChannelSet::remove(Channel& channel) {
 void ChannelSet::on_channel_due(Channel& channel) {
   Actions out;
   const Time now = host_.now();
+  tell_if_streaming(channel, out);
   if (channel.replication_ready_by && now >= *channel.replication_ready_by) {
     shut_down(channel, "Replication connection was not established in time", out);
+  } else if (now < channel.confirm_at) {
+    wait(channel);
+  } else if (const auto confirmed = host_.confirm(*channel.token)) {
+    confirm_later(channel);
   } else {
-    const auto confirmed = now < channel.confirm_at ? Result<void, TokenFault>() : host_.confirm(*channel.token);
-    if (confirmed) {
-      confirm_later(channel);
-    } else {
-      shut_down(channel, describe(confirmed.error()), out);
-    }
+    shut_down(channel, describe(confirmed.error()), out);
   }
   host_.perform(out);
 }
@@ -207,6 +209,7 @@ std::unique_ptr<HeldTopic> ChannelSet::take(HeldTopic& held) {
   held_.erase(found);
   waiting_bytes_ -= out->bytes();
   if (out->holds_slot()) --waiting_slots_;
+  if (const auto* replay = std::get_if<PendingReplay>(&out->why)) live_bytes_ -= replay->live_bytes;
   return out;
 }
 
@@ -222,9 +225,14 @@ void ChannelSet::on_held_due(HeldTopic& held) {
     answer(std::get<Refusal>(due->why), out);
     work_off(*due, out);
   } else {
-    on_rights(std::string(held.topic), held.ticket,
-              tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, "the database gave no answer in time"}),
-              out);
+    const auto late =
+        tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, "the database gave no answer in time"});
+    const std::string topic = held.topic;
+    if (std::holds_alternative<PendingReplay>(held.why)) {
+      on_replayed(topic, held.ticket, late, out);
+    } else {
+      on_rights(topic, held.ticket, late, out);
+    }
   }
   host_.perform(out);
 }

@@ -41,6 +41,11 @@ class ChannelSet {
   // What the database said. The question may be nobody's any more.
   void on_rights(std::string_view topic, std::uint64_t ticket, const RightsAnswer& answer, Actions& out);
 
+  // The messages that a join asked for. Likewise.
+  void on_replayed(std::string_view topic, std::uint64_t ticket, ReplayAnswer answer, Actions& out);
+  // A live message for a channel that still waits for those. Ends no channel.
+  void keep_live(std::string_view topic, LiveMessage message);
+
   // Answers every refused join that still waits: the socket is about to be closed by us. What waits for the database is
   // given up.
   void answer_refusals(Actions& out);
@@ -116,14 +121,30 @@ class ChannelSet {
   Result<Admitted, JoinFault> admit(const Message& message, Actions& out);
   Result<std::unique_ptr<Channel>, JoinFault> make_channel(const Message& message, const JoinRequest& request,
                                                            const TokenRef& token, const Rights& rights);
-  // The rest of a join, once the rights of its channel are known.
+  // A join once the rights of its channel are known. Where it has to wait again, `frame`, which is its own, is taken.
   void complete_join(const Message& message, const JoinRequest& request, const TokenRef& token, const Rights& rights,
-                     std::string close_of_replaced, Actions& out);
+                     WaitingFrame& frame, std::string close_of_replaced, Actions& out);
+  // What a channel is told of the time before its join reply, right behind that.
+  struct Past {
+    Replay replay;
+    std::vector<LiveMessage> live;
+  };
+  // The rest of a join: nothing of it can be refused any more.
+  void enter(const Message& message, const JoinRequest& request, std::unique_ptr<Channel> joined,
+             std::string close_of_replaced, Past past, Actions& out);
+  static JoinFault no_room_for_user();
   Result<TokenRef, JoinFault> channel_token(const JoinRequest& request);
   void refuse_join(const Message& message, const JoinFault& fault, std::string close_of_replaced, Actions& out);
   std::string close_frame_of(const Channel& channel) const;
   std::size_t held_slots() const { return channels_.size() + waiting_slots_; }
   void cut(std::string_view topic, Actions& out);
+
+  // replaying.cc
+  void ask_replay(std::unique_ptr<Channel> channel, WaitingFrame join, std::string close_of_replaced,
+                  ReplayQuestion question, Actions& out);
+  void on_replay(PendingReplay& pending, ReplayAnswer answer, Actions& out);
+  void tell_past(const Channel& channel, Past past, Actions& out);
+  void push_replayed(const Channel& channel, const StoredMessage& old, Actions& out);
 
   // permissions.cc
   void ask_to_join(const Message& message, const Admitted& admitted, std::string close_of_replaced, Actions& out);
@@ -157,6 +178,8 @@ class ChannelSet {
   // tokens.cc
   void refresh_token(Channel& channel, const Message& message, Actions& out);
   void confirm_later(Channel& channel);
+  void tell_if_streaming(Channel& channel, Actions& out);
+  void wait(Channel& channel);
 
   ChannelHost& host_;
   const SocketId socket_;
@@ -169,6 +192,7 @@ class ChannelSet {
   std::size_t waiting_bytes_ = 0;
   std::size_t waiting_slots_ = 0;  // held topics that count as channels
   std::size_t channel_bytes_ = 0;  // of all channels, their counted_bytes
+  std::size_t live_bytes_ = 0;     // of the messages that are kept for channels that wait for older ones
   std::uint64_t last_ticket_ = 0;
 
   struct TopicHash {

@@ -3,152 +3,15 @@
 #include <doctest/doctest.h>
 
 #include <map>
-#include <optional>
 
-#include "testing/manual_clock.h"
-
-using namespace std::chrono_literals;
+#include "testing/channel_socket.h"
 
 namespace rt::channels {
 namespace {
 
-struct NoInterest : Interest {
-  void begin(std::uint64_t) override {}
-  void end(std::uint64_t) override {}
-};
-
-// One socket whose tokens are texts of this test: `good`, `short` (expires in 10 s), anything else is malformed.
-struct Socket : ChannelHost {
-  explicit Socket(phoenix::Version v = phoenix::Version::kV2) : version(v) {
-    rules_.error_backoff = 5s;
-    record.external_id = "acme";
-  }
-
-  Time now() const override { return clock.now(); }
-  UnixSeconds unix_now() const override { return clock.unix_seconds(); }
-  TimingWheel& wheel() override { return wheel_; }
-  TopicTable& topics() override { return table; }
-  const ChannelRules& rules() const override { return rules_; }
-  const TenantRecord& tenant() const override { return record; }
-  bool is_draining() const override { return draining; }
-  Result<TokenRef, TokenFault> verify(std::string_view text) override {
-    if (text == "good") return token("good", 3600);
-    if (text == "short") return token("short", 10);
-    if (text == "rounded") return token("rounded", 0);
-    if (text == "forged") return tl::make_unexpected(TokenFault{.kind = TokenFaultKind::kBadSignature});
-    return tl::make_unexpected(TokenFault{.kind = TokenFaultKind::kMalformed});
-  }
-  Result<void, TokenFault> confirm(const Token& token) override {
-    if (token.claims.expires_at > unix_now()) return {};
-    return tl::make_unexpected(
-        TokenFault{.kind = TokenFaultKind::kExpired, .expired_for_seconds = unix_now() - token.claims.expires_at});
-  }
-  bool user_has_room() const override { return counted || has_room; }
-  void count_user() override { counted = true; }
-  bool joins_are_over_limit() override { return over_join_limit; }
-  void count_join() override { ++counted_joins; }
-  void note_join(JoinResult result) override { ++(result == JoinResult::kOk ? joins_ok : joins_refused); }
-  int joins_ok = 0;
-  int joins_refused = 0;
-  void note_message() override { ++counted_messages; }
-  void count_event() override { ++counted_events; }
-  std::uint64_t take_presence_id() override { return ++presence_ids; }
-  std::string presence_key(std::uint64_t id) const override { return "made-" + std::to_string(id); }
-  void ask_presence_state(const TopicKey&, std::uint64_t id) override { say_presence("state?", id); }
-  void track(const TopicKey&, std::uint64_t id, const std::string& key, std::string_view payload) override {
-    say_presence(("track " + key + " ").append(payload), id);
-  }
-  void untrack(const TopicKey&, std::uint64_t id) override { say_presence("untrack", id); }
-  void leave_presence(const TopicKey&, std::uint64_t id) override { say_presence("leave", id); }
-  bool presence_is_over_limit() override { return over_presence_limit; }
-  void count_presence_state() override { ++presence_events; }
-  void count_track(std::uint64_t) override { ++presence_events; }
-  void note_presence_end(PresenceEnd) override { ++presence_ends; }
-  void say_presence(const std::string& text, std::uint64_t id) { presence.push_back(std::to_string(id) + " " + text); }
-  std::uint64_t presence_ids = 0;
-  int presence_events = 0;
-  int presence_ends = 0;
-  bool over_presence_limit = false;
-  std::vector<std::string> presence;  // what was said to its home
-  void perform(Actions& actions) override {
-    for (Action& action : actions) {
-      if (const auto* fragment = std::get_if<SendFragment>(&action)) fragments.push_back(*fragment->frame);
-      if (const auto* sent = std::get_if<SendFrame>(&action)) frames.push_back(payload_of(sent->frame));
-      if (std::holds_alternative<CutSocket>(action)) frames.push_back("cut");
-      if (const auto* close = std::get_if<CloseSocket>(&action))
-        frames.push_back("close " + std::to_string(static_cast<int>(close->code)));
-      if (const auto* published = std::get_if<Publish>(&action)) {
-        frames.push_back("publish " + published->message.payload +
-                         (published->echo == Echo::kIncludeSender ? " to self too" : ""));
-      }
-      if (auto* asked = std::get_if<AskRights>(&action)) questions.push_back(std::move(*asked));
-      if (const auto* line = std::get_if<LogLine>(&action)) logged.emplace_back(line->code);
-    }
-  }
-
-  TokenRef token(std::string text, UnixSeconds lifetime) {
-    return std::make_shared<const Token>(
-        Token{std::move(text), {.role = "authenticated", .expires_at = unix_now() + lifetime}});
-  }
-  static std::string payload_of(std::string_view frame) {
-    const auto length = static_cast<unsigned char>(frame[1]);
-    return std::string(frame.substr(length == 127 ? 10 : length == 126 ? 4 : 2));
-  }
-  // The database answers the oldest question; what that led to.
-  std::vector<std::string> decide(const RightsAnswer& answer) {
-    if (questions.empty()) return {"nothing was asked"};
-    const AskRights asked = std::move(questions.front());
-    questions.erase(questions.begin());
-    return decide(asked, answer);
-  }
-  std::vector<std::string> decide(const AskRights& asked, const RightsAnswer& answer) {
-    Actions actions;
-    set.on_rights(asked.topic, asked.ticket, answer, actions);
-    perform(actions);
-    return std::exchange(frames, {});
-  }
-  // What the frames led to since the last call.
-  std::vector<std::string> say(std::string_view text, ws::Opcode opcode = ws::Opcode::kText) {
-    Actions actions;
-    set.handle(opcode, text, actions);
-    perform(actions);
-    return std::exchange(frames, {});
-  }
-  std::vector<std::string> wait(Duration duration) {
-    const Time end = clock.now() + duration;
-    while (clock.now() < end) {
-      clock.advance(std::min<Duration>(end - clock.now(), 100ms));
-      wheel_.advance(clock.now());
-    }
-    return std::exchange(frames, {});
-  }
-
-  phoenix::Version version;
-  ManualClock clock;
-  TimingWheel wheel_{clock.now()};
-  NoInterest interest;
-  TopicTable table{{1, 2}, interest};
-  ChannelRules rules_;
-  TenantRecord record;
-  bool draining = false;
-  bool has_room = true;
-  bool counted = false;
-  bool over_join_limit = false;
-  int counted_joins = 0;
-  int counted_events = 0;
-  int counted_messages = 0;
-  std::vector<std::string> frames;
-  std::vector<std::string> fragments;
-  std::vector<AskRights> questions;
-  std::vector<std::string> logged;  // codes
-  ChannelSet set{*this, 7, {version, {}}, token("good", 3600)};
-};
-
-using Frames = std::vector<std::string>;
+using namespace testing;
 
 const std::string kJoin = R"(["1","1","realtime:a","phx_join",{"config":{}}])";
-const std::string kJoined = R"(["1","1","realtime:a","phx_reply",{"status":"ok","response":{"postgres_changes":[]}}])";
-const std::string kClosed = R"(["1","1","realtime:a","phx_close",{}])";
 
 std::string bad_join(const std::string& ref) {
   return R"([")" + ref + R"(",")" + ref + R"(","realtime:a","phx_join",{"config":{},"access_token":"x"}])";
@@ -156,10 +19,6 @@ std::string bad_join(const std::string& ref) {
 std::string bad_token(const std::string& ref) {
   return R"([")" + ref + R"(",")" + ref +
          R"(","realtime:a","phx_reply",{"status":"error","response":{"reason":"MalformedJWT: The token provided is not a valid JWT"}}])";
-}
-std::string system_error(const std::string& message) {
-  return R"(["1",null,"realtime:a","system",{"extension":"system","status":"error","message":")" + message +
-         R"(","channel":"a"}])";
 }
 
 TEST_CASE("a channel lives from join to leave, and a stale leave does not touch it") {
@@ -396,28 +255,11 @@ TEST_CASE("version 1 has no join_ref in its frames, and a join without one leave
                R"({"topic":"realtime:a","event":"phx_close","payload":{},"ref":null})"});
 }
 
-TEST_CASE("a channel that waits for a replication that never comes is closed when its time is up") {
-  Socket socket;
-  socket.say(R"(["1","1","realtime:a","phx_join",{"config":{"broadcast":{"replication_ready":true}}}])");
-  CHECK(socket.wait(59s).empty());
-  CHECK(socket.wait(2s) == Frames{system_error("Replication connection was not established in time"), kClosed});
-}
-
 // --- Private channels
 
 const std::string kPrivateJoin =
     R"(["1","1","realtime:a","phx_join",{"config":{"private":true,"broadcast":{"ack":true}}}])";
-const Rights kReader{.broadcast_read = true};
 constexpr RightsFaultKind kDown = RightsFaultKind::kUnavailable;
-
-tl::unexpected<RightsFault> fault(RightsFaultKind kind, std::string text = {}) {
-  return tl::make_unexpected(RightsFault{kind, std::move(text)});
-}
-std::string refused(const std::string& reason, const std::string& ref = "1") {
-  return "[\"" + ref + "\",\"" + ref + R"(","realtime:a","phx_reply",{"status":"error","response":{"reason":")" +
-         reason + R"("}}])";
-}
-const std::string kNoRead = "You do not have permissions to read from this Channel topic: a";
 
 TEST_CASE(
     "a private join waits for its rights, and takes its seat among the private ones only when it has one to read") {
@@ -707,28 +549,6 @@ TEST_CASE("a socket that is closed by us forgets what it has asked") {
     CHECK(!socket.set.wants_pause());
     CHECK(socket.wait(1min).empty());
   }
-}
-
-TEST_CASE("replay needs the right to read broadcasts, and parameters that make sense") {
-  const auto reason = [](const std::string& replay, const Rights& rights) {
-    Socket socket;
-    socket.say(
-        R"(["1","1","realtime:a","phx_join",{"config":{"private":true,"presence":{"enabled":true},"broadcast":{"replay":)" +
-        replay + "}}}]");
-    const Frames now = socket.decide(rights);
-    return now.empty() ? socket.wait(6s)[0] : now[0];
-  };
-  const Rights reader{.broadcast_read = true, .presence_read = false};
-  const std::string invalid = refused("UnableToReplayMessages: Replay params are not valid");
-  CHECK(reason(R"({"since":1})", {.broadcast_read = false, .presence_read = true}) ==
-        refused("Unauthorized: " + kNoRead));
-  CHECK(reason(R"({"since":1,"limit":5})", reader) ==
-        refused("UnableToReplayMessages: Realtime was unable to replay messages"));
-  for (const char* bad :
-       {"{}", R"({"since":"1"})", R"({"since":1.5})", R"({"since":253402300800000})", R"({"since":1,"limit":"5"})"}) {
-    CHECK(reason(bad, reader) == invalid);
-  }
-  CHECK(reason("null", reader) == kJoined);
 }
 
 // --- presence

@@ -6,16 +6,17 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "base/timing_wheel.h"
+#include "domain/channels/channel.h"
 #include "model/rights_question.h"
 #include "protocol/websocket/frame.h"
 
 namespace rt::channels {
-
-class ChannelSet;
 
 struct WaitingFrame {
   ws::Opcode opcode = ws::Opcode::kText;
@@ -37,6 +38,16 @@ struct PendingJoin {
   std::string close_of_replaced;  // as above
 };
 
+// A join that has passed all checks and waits for the messages of before. Its channel has its seat, and misses nothing.
+struct PendingReplay {
+  WaitingFrame join;
+  std::string close_of_replaced;  // as above
+  std::unique_ptr<Channel> channel;
+  std::vector<LiveMessage> live{};  // what came meanwhile
+  std::size_t live_bytes = 0;
+  bool is_given_up = false;  // too much came; nothing is kept any more
+};
+
 // A private channel that wants to know more of its rights. kPush: for the first of the frames that wait.
 struct PendingRights {
   enum class For : std::uint8_t { kPush, kNewToken };
@@ -44,11 +55,11 @@ struct PendingRights {
 };
 
 struct HeldTopic {
-  using Why = std::variant<Refusal, PendingJoin, PendingRights>;
+  using Why = std::variant<Refusal, PendingJoin, PendingReplay, PendingRights>;
 
   HeldTopic(ChannelSet& owner, std::string name, Why reason);
 
-  // In memory, but for the frames that wait.
+  // In memory, but for the frames that wait and the messages that are kept.
   std::size_t bytes() const;
   bool holds_slot() const;
 

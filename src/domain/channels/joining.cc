@@ -32,32 +32,6 @@ std::string reason_of(std::string_view code, std::string_view text) {
   return std::string(code) + ": " + std::string(text);
 }
 
-struct ReplayFault {
-  std::string_view code;
-  std::string text;
-};
-
-// Milliseconds of the years 0 to 9999.
-bool is_in_calendar(std::int64_t since) { return since >= -62'167'219'200'000 && since < 253'402'300'800'000; }
-
-// Nothing that could be replayed is stored here, so a good request cannot be served, which is better said than
-// forgotten.
-Result<void, ReplayFault> check_replay(const JoinRequest& request, const Rights& rights, std::string_view sub_topic) {
-  const auto refuse = [](std::string text) {
-    return tl::make_unexpected(ReplayFault{"UnableToReplayMessages", std::move(text)});
-  };
-  if (!request.is_private) return refuse("Replay is not allowed for public channels");
-  if (rights.broadcast_read != true) return tl::make_unexpected(ReplayFault{"Unauthorized", no_read_right(sub_topic)});
-  const json::Value replay(*request.replay);
-  if (!replay.is_object()) return {};
-  const auto since = replay.member("since");
-  const auto limit = replay.member("limit");
-  const bool has_limit = limit && !limit->is_null() && limit->type() != json::Type::kFalse;
-  const auto from = since ? since->integer() : std::nullopt;
-  if (!from || !is_in_calendar(*from) || (has_limit && !limit->integer())) return refuse("Replay params are not valid");
-  return refuse("Realtime was unable to replay messages");
-}
-
 }  // namespace
 
 std::string ChannelSet::close_frame_of(const Channel& channel) const {
@@ -90,21 +64,34 @@ void ChannelSet::join(const Message& message, Actions& out) {
   auto admitted = admit(message, out);
   if (!admitted) return refuse_join(message, admitted.error(), std::move(close_of_replaced), out);
   if (admitted->request.is_private) return ask_to_join(message, *admitted, std::move(close_of_replaced), out);
-  complete_join(message, admitted->request, admitted->token, Rights::all(), std::move(close_of_replaced), out);
+  WaitingFrame nothing;  // is waited for in a public channel
+  complete_join(message, admitted->request, admitted->token, Rights::all(), nothing, std::move(close_of_replaced), out);
 }
 
 void ChannelSet::complete_join(const Message& message, const JoinRequest& request, const TokenRef& token,
-                               const Rights& rights, std::string close_of_replaced, Actions& out) {
-  const std::string_view topic = *message.topic;
+                               const Rights& rights, WaitingFrame& frame, std::string close_of_replaced, Actions& out) {
+  const auto replay = wanted_replay(request, rights, message.topic->substr(kTopicPrefix.size()));
+  if (!replay) {
+    const auto& [code, text] = replay.error();
+    const JoinFault fault{.code = code, .reason = reason_of(code, text), .holds_slot = true};
+    return refuse_join(message, fault, std::move(close_of_replaced), out);
+  }
   auto joined = make_channel(message, request, token, rights);
   if (!joined) return refuse_join(message, joined.error(), std::move(close_of_replaced), out);
-  Channel& channel = **joined;
+  if (*replay) return ask_replay(*std::move(joined), std::move(frame), std::move(close_of_replaced), **replay, out);
+  enter(message, request, *std::move(joined), std::move(close_of_replaced), {}, out);
+}
+
+void ChannelSet::enter(const Message& message, const JoinRequest& request, std::unique_ptr<Channel> joined,
+                       std::string close_of_replaced, Past past, Actions& out) {
+  const std::string_view topic = *message.topic;
+  Channel& channel = *joined;
   channel.counted_bytes = channel.bytes();
   if (channel_bytes_ + channel.counted_bytes > host_.rules().socket_bytes_max) {
     return cut(topic, out);
   }
   channel_bytes_ += channel.counted_bytes;
-  channels_.emplace(std::string_view(channel.topic()), std::move(*joined));
+  channels_.emplace(std::string_view(channel.topic()), std::move(joined));
   host_.note_join(ChannelHost::JoinResult::kOk);
   host_.count_user();
   if (static_cast<std::int64_t>(held_slots()) == host_.tenant().limits.channels_per_client_max) {
@@ -115,6 +102,7 @@ void ChannelSet::complete_join(const Message& message, const JoinRequest& reques
                                               : echo_change_entries({implicit_change_entry(channel.sub_topic())});
   reply(channel.recorded_join_ref, message, "ok", "{\"postgres_changes\":" + echo + "}", out);
   if (!close_of_replaced.empty()) out.push_back(SendFrame{std::move(close_of_replaced)});
+  tell_past(channel, std::move(past), out);
   if (echo != "[]") {
     // The subscription is always attempted; without a database there is nothing to subscribe to, and no use in trying
     // again.
@@ -123,8 +111,14 @@ void ChannelSet::complete_join(const Message& message, const JoinRequest& reques
                                 ",\"channel\":" + json::quoted(channel.sub_topic()) + "}";
     send({.join_ref = channel.join_ref, .topic = channel.topic(), .event = "system", .payload = payload}, out);
   }
+  tell_if_streaming(channel, out);
   confirm_later(channel);
   begin_presence(channel, out);
+}
+
+ChannelSet::JoinFault ChannelSet::no_room_for_user() {
+  constexpr std::string_view kCode = "ConnectionRateLimitReached";
+  return {.code = kCode, .reason = reason_of(kCode, "Too many connected users")};
 }
 
 // The checks that need no database.
@@ -147,7 +141,7 @@ Result<ChannelSet::Admitted, ChannelSet::JoinFault> ChannelSet::admit(const Mess
   if (host_.tenant().private_only && !request->is_private) {
     return refuse_with("PrivateOnly", "This project only allows private channels");
   }
-  if (!host_.user_has_room()) return refuse_with("ConnectionRateLimitReached", "Too many connected users");
+  if (!host_.user_has_room()) return refuse(no_room_for_user());
   if (host_.joins_are_over_limit()) {
     // The counter has said it in the log, once for all.
     return refuse({.code = "ClientJoinRateLimitReached",
@@ -174,10 +168,6 @@ Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::make_channel
   const auto refuse_with = [](std::string_view code, std::string_view text) {
     return tl::make_unexpected(JoinFault{.code = code, .reason = reason_of(code, text), .holds_slot = true});
   };
-  if (request.replay) {
-    if (const auto ok = check_replay(request, rights, message.topic->substr(kTopicPrefix.size())); !ok)
-      return refuse_with(ok.error().code, ok.error().text);
-  }
   if (!request.structural_fault.empty()) return refuse_with("UnknownErrorOnChannel", request.structural_fault);
 
   const Privacy privacy = request.is_private ? Privacy::kPrivate : Privacy::kPublic;

@@ -152,11 +152,8 @@ void ChannelSet::on_join_rights(PendingJoin& join, const AskedRights& asked, con
   const Rights rights = merged({}, asked, *answer);
   if (!may_join(rights)) return refuse({.code = "Unauthorized", .reason = "Unauthorized: " + no_read_right(sub_topic)});
   // Others may have taken the room meanwhile.
-  if (!host_.user_has_room()) {
-    return refuse(
-        {.code = "ConnectionRateLimitReached", .reason = "ConnectionRateLimitReached: Too many connected users"});
-  }
-  complete_join(*message, *request, join.token, rights, std::move(join.close_of_replaced), out);
+  if (!host_.user_has_room()) return refuse(no_room_for_user());
+  complete_join(*message, *request, join.token, rights, join.frame, std::move(join.close_of_replaced), out);
 }
 
 void ChannelSet::on_push_rights(HeldTopic& held, Channel& channel, const RightsAnswer& answer, Actions& out) {

@@ -50,9 +50,26 @@ void ChannelSet::confirm_later(Channel& channel) {
   const Duration until_expiry = std::chrono::seconds(
       std::clamp<UnixSeconds>(channel.token->claims.expires_at - host_.unix_now(), 0, 1'000'000'000));
   channel.confirm_at = host_.now() + std::min<Duration>(host_.rules().token_confirm_interval, until_expiry);
+  wait(channel);
+}
+
+void ChannelSet::wait(Channel& channel) {
   Time next = channel.confirm_at;
-  if (channel.replication_ready_by) next = std::min(next, *channel.replication_ready_by);
+  if (channel.replication_ready_by) {
+    const Time look = host_.now() + host_.rules().replication_check_interval;
+    next = std::min({next, look, *channel.replication_ready_by});
+  }
   channel.deadline.set(host_.wheel(), next);
+}
+
+// Once.
+void ChannelSet::tell_if_streaming(Channel& channel, Actions& out) {
+  if (!channel.replication_ready_by || !host_.is_streaming()) return;
+  channel.replication_ready_by.reset();
+  const std::string payload =
+      R"({"extension":"system","status":"ok","message":"Replication connection established","channel":)" +
+      json::quoted(channel.sub_topic()) + "}";
+  send({.join_ref = channel.join_ref, .topic = channel.topic(), .event = "system", .payload = payload}, out);
 }
 
 }  // namespace rt::channels

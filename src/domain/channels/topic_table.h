@@ -31,6 +31,7 @@ class Interest {
 };
 
 class Seat;
+struct ChannelReplay;
 
 // How a socket wants its frames.
 struct FrameForm {
@@ -51,6 +52,7 @@ struct Subscriber {
   FrameForm form;
   Rights rights;
   PresenceNews presence_news = PresenceNews::kShared;
+  const ChannelReplay* replay = nullptr;  // of its channel, where that wants old messages
   Seat* seat = nullptr;
 };
 
@@ -111,6 +113,8 @@ class Seat {
   // Likewise. kShared in a public topic, kNot in a private one until it is set.
   PresenceNews presence_news() const { return topic_->subscribers[index_].presence_news; }
   void set_presence_news(PresenceNews news) { topic_->subscribers[index_].presence_news = news; }
+  // Null until it is set; outlives the seat.
+  void set_replay(const ChannelReplay* replay) { topic_->subscribers[index_].replay = replay; }
 
  private:
   TopicTable& table_;

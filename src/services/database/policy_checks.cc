@@ -84,7 +84,7 @@ void PolicyChecks::ask(RightsQuestion question, Answer answer) {
 }
 
 void PolicyChecks::serve() {
-  while (!is_closed_ && workers_ < config_.batches_max && has_any()) {
+  while (!is_closed_ && workers_ < config_.batches_max && has_waiting()) {
     ++workers_;
     group_.spawn(work());
   }
@@ -92,8 +92,9 @@ void PolicyChecks::serve() {
 }
 
 postgres::Task<void> PolicyChecks::work() {
-  while (!is_closed_ && has_any()) co_await run(next_batch());
+  while (!is_closed_ && has_waiting()) co_await run(next_batch());
   --workers_;
+  if (on_quiet_ && !has_waiting()) on_quiet_();
 }
 
 std::vector<PolicyChecks::PendingRef> PolicyChecks::next_batch() {
@@ -179,12 +180,12 @@ void PolicyChecks::note_given_up() {
 
 // One timer, for the one whose turn has to come first.
 void PolicyChecks::watch() {
-  if (is_closed_ || !has_any() || std::exchange(is_watched_, true)) return;
+  if (is_closed_ || !has_waiting() || std::exchange(is_watched_, true)) return;
   group_.spawn(give_up_late());
 }
 
 postgres::Task<void> PolicyChecks::give_up_late() {
-  while (!is_closed_ && has_any()) {
+  while (!is_closed_ && has_waiting()) {
     const bool is_of_again = waiting_.empty() || (!again_.empty() && again_.front()->due < waiting_.front()->due);
     std::deque<PendingRef>& queue = is_of_again ? again_ : waiting_;
     const PendingRef first = queue.front();

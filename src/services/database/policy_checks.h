@@ -73,6 +73,10 @@ class PolicyChecks {  // loop-bound
   postgres::Task<void> drained();
 
   bool is_idle() const { return pending_.empty(); }
+  // Questions that have not been put to the database yet.
+  bool has_waiting() const { return !again_.empty() || !waiting_.empty(); }
+  // Called when a transaction has ended and nothing waits: others may use the pool.
+  void set_on_quiet(std::function<void()> on_quiet) { on_quiet_ = std::move(on_quiet); }
 
  private:
   struct Pending {
@@ -90,7 +94,6 @@ class PolicyChecks {  // loop-bound
 
   void serve();
   postgres::Task<void> work();
-  bool has_any() const { return !again_.empty() || !waiting_.empty(); }
   std::vector<PendingRef> next_batch();
   postgres::Task<void> run(std::vector<PendingRef> batch);
   void adapt(Duration took);
@@ -108,6 +111,7 @@ class PolicyChecks {  // loop-bound
   PolicyCounters& counters_;
   CheckTimes& times_;
   const std::function<void()> on_too_many_;
+  std::function<void()> on_quiet_;
 
   std::unordered_map<std::string, PendingRef> pending_;  // all of them, by what is asked
   std::deque<PendingRef> again_;                         // have been asked once; go first

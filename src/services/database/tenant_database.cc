@@ -57,6 +57,13 @@ void TenantDatabase::ask(RightsQuestion question, Answer answer) {
   waiting_.push_back({std::move(question), std::move(answer), parts_.clock.now()});
 }
 
+void TenantDatabase::replay(ReplayQuestion question, AnswerReplay answer) {
+  vacant_minutes_ = 0;
+  if (stage_ == Stage::kReady && recovery_failure_.empty()) return replay_->ask(std::move(question), std::move(answer));
+  answer(fault(RightsFaultKind::kUnavailable,
+               recovery_failure_.empty() ? "the database is not connected" : recovery_failure_));
+}
+
 // --- From the beginning to the end
 
 postgres::Task<void> TenantDatabase::open() {
@@ -108,6 +115,15 @@ void TenantDatabase::become_ready(const Opening& opening) {
                                      .users = parts_.users};
     feed_ = std::make_unique<MessageFeed>(of_feed, tenant_, settings_, memory_, state_->is_streaming, state_->messages);
   }
+  replay_ = std::make_unique<MessageReplay>(
+      parts_.surroundings.io, *pool_,
+      MessageReplayConfig{.queries_max = settings_.pool_size > 1 ? settings_.pool_size - 1 : 1,
+                          .queue_target = settings_.queue_target,
+                          .waiting_max = parts_.config.waiting_max,
+                          .waiting_bytes_max = parts_.config.waiting_bytes_max},
+      parts_.replay_room, parts_.clock, parts_.counters.replays, state_->replays,
+      [this] { return !checks_->has_waiting(); });
+  checks_->set_on_quiet([this] { replay_->serve(); });
   stage_ = Stage::kReady;
   set_connected(true);
   for (Waiting& one : std::exchange(waiting_, {})) checks_->ask(std::move(one.question), std::move(one.answer));
@@ -154,9 +170,11 @@ postgres::Task<void> TenantDatabase::stop(MessageFeed::Slot slot,
   answer_waiting({RightsFaultKind::kUnavailable, "the connection was closed"});
   cancellation_->cancel();
   if (checks_) checks_->close();
+  if (replay_) replay_->close();
   if (feed_) co_await feed_->stop(slot, std::move(cancellation));
   if (pool_) co_await pool_->stop();
   if (checks_) co_await checks_->drained();
+  if (replay_) co_await replay_->drained();
   co_await group_.drained();
 }
 
@@ -216,7 +234,8 @@ postgres::Task<void> TenantDatabase::recover() {
 }
 
 bool TenantDatabase::is_vacant_after_minute(std::int64_t users) {
-  const bool is_needed = users > 0 || !waiting_.empty() || (checks_ && !checks_->is_idle());
+  const bool is_needed =
+      users > 0 || !waiting_.empty() || (checks_ && !checks_->is_idle()) || (replay_ && !replay_->is_idle());
   vacant_minutes_ = is_needed ? 0 : vacant_minutes_ + 1;
   return vacant_minutes_ >= parts_.config.vacant_minutes_max;
 }

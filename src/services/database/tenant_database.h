@@ -20,6 +20,7 @@
 #include "io/postgres/task_group.h"
 #include "model/rights_question.h"
 #include "services/database/message_feed.h"
+#include "services/database/message_replay.h"
 #include "services/database/opening.h"
 #include "services/database/policy_checks.h"
 #include "services/database/recent_failures.h"
@@ -34,6 +35,7 @@ struct TenantDatabaseConfig {
   int vacant_minutes_max = 12;                            // without clients and questions; then the connection ends
   std::size_t waiting_max = 10'000;                       // questions that wait for the connection; more are refused
   std::size_t waiting_bytes_max = std::size_t{64} << 20;  // likewise
+  std::size_t replay_bytes_max = std::size_t{128} << 20;  // messages that are replayed, of all tenants together
 };
 
 // Failures of one tenant's database, which outlive its connection. Both close by themselves.
@@ -53,11 +55,13 @@ struct DatabaseState {
   std::atomic<bool> is_streaming{false};  // messages come as they are committed
   CheckTimes checks;
   MessageTimes messages;
+  ReplayTimes replays;
 };
 
 struct DatabaseCounters {
   PolicyCounters policies;
   MessageFeedCounters messages;
+  ReplayCounters replays;
   Counter connected;  // databases, now
   Counter opened;
   Counter failures;  // attempts to connect
@@ -82,6 +86,7 @@ struct DatabaseParts {
   // The schema of the tenant's database was looked at; from the loop.
   std::function<void(const std::string& tenant, const Opening& opening)> on_opened;
   std::function<void(const std::string& tenant, const OpeningFault& fault)> on_failed;
+  std::shared_ptr<ReplayRoom> replay_room = std::make_shared<ReplayRoom>(config.replay_bytes_max);
 };
 
 class TenantDatabase {  // loop-bound
@@ -102,6 +107,8 @@ class TenantDatabase {  // loop-bound
   TenantDatabase& operator=(const TenantDatabase&) = delete;
 
   void ask(RightsQuestion question, Answer answer);
+  // Who asks has just been told its rights, so nobody waits for the connection here.
+  void replay(ReplayQuestion question, AnswerReplay answer);
   bool is_connected() const { return stage_ == Stage::kReady && !is_recovering_; }
   bool is_opening() const { return stage_ == Stage::kOpening; }
   bool has_given_up() const { return stage_ == Stage::kFailed; }
@@ -155,6 +162,7 @@ class TenantDatabase {  // loop-bound
   std::unique_ptr<postgres::Pool> pool_;
   std::unique_ptr<PolicyChecks> checks_;
   std::unique_ptr<MessageFeed> feed_;
+  std::unique_ptr<MessageReplay> replay_;
   postgres::TaskGroup group_;
 };
 

@@ -207,6 +207,16 @@ void TenantDatabases::open_again(const std::string& external_id, Tenant& tenant)
   connection_of(external_id, tenant, why_not);
 }
 
+void TenantDatabases::replay(std::string_view external_id, ReplayQuestion question, AnswerReplay answer) {
+  asio::post(loop_->io, [this, name = std::string(external_id), question = std::move(question),
+                         answer = std::move(answer)]() mutable {
+    RightsFault why_not;
+    TenantDatabase* const database = connection_of(name, *tenant(name), why_not);
+    if (database == nullptr) return answer(tl::make_unexpected(std::move(why_not)));
+    database->replay(std::move(question), std::move(answer));
+  });
+}
+
 const TenantDatabases::TenantRef& TenantDatabases::tenant(const std::string& external_id) {
   TenantRef& tenant = loop_->tenants[external_id];
   if (!tenant) tenant = std::make_shared<Tenant>();

@@ -81,6 +81,7 @@ class TenantDatabases {
   void want(std::string_view external_id);
   // What want() is for works: cheap.
   bool is_streaming(std::string_view external_id) const;
+  void replay(std::string_view external_id, ReplayQuestion question, AnswerReplay answer);
 
   // Its record has changed, or is gone: what is connected is not what it should be. Questions after this go by the new
   // record. Where it is gone, or suspended, its database is left without slots; `former` says where that is.

@@ -13,6 +13,7 @@
 #include "domain/auth/jwt.h"
 #include "domain/channels/channel_host.h"
 #include "domain/presence/home.h"
+#include "model/replay.h"
 #include "model/replica.h"
 #include "model/rights_question.h"
 #include "services/realtime/interest_table.h"
@@ -25,6 +26,8 @@ class Shard;
 // Asks the database of a tenant. `answer` is called once, on any thread. Thread-safe.
 using AnswerRights = std::function<void(RightsAnswer)>;
 using RightsSource = std::function<void(std::string_view tenant, RightsQuestion question, AnswerRights answer)>;
+// Likewise.
+using ReplaySource = std::function<void(std::string_view tenant, ReplayQuestion question, AnswerReplay answer)>;
 
 struct LongPollConfig {
   std::chrono::milliseconds window{10'000};  // how long a poll waits; a session not polled for half as long again ends
@@ -57,8 +60,13 @@ struct Node {
   LiveTenants& tenants;
   Log& log;
   Random& random;
-  RightsSource ask_rights;  // set before the workers run; empty: no tenant has a database
-  // A tenant has a user, who may be told messages of its database. Thread-safe; set and empty likewise.
+  // Set before the workers run.
+  RightsSource ask_rights;  // empty: no tenant has a database
+  ReplaySource ask_replay;  // likewise
+  // Rows of the tenant's database become broadcasts now. Thread-safe, and asked often; empty: of no tenant.
+  std::function<bool(std::string_view tenant)> is_streaming;
+  // A tenant has a user, who may be told messages of its database. Thread-safe; empty: no tenant has a
+  // database.
   std::function<void(std::string_view tenant)> want_database;
   InterestTable interest;
   std::atomic<bool> draining{false};

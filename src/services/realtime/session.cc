@@ -80,6 +80,16 @@ void Session::on_rights(std::string_view topic, std::uint64_t ticket, const Righ
   perform(actions);
 }
 
+void Session::on_replayed(std::string_view topic, std::uint64_t ticket, ReplayAnswer answer) {
+  channels::Actions actions;
+  channels_.on_replayed(topic, ticket, std::move(answer), actions);
+  perform(actions);
+}
+
+void Session::keep_live(std::string_view topic, channels::LiveMessage message) {
+  channels_.keep_live(topic, std::move(message));
+}
+
 void Session::perform(channels::Actions& actions) {
   for (channels::Action& action : actions) {
     std::visit([this](auto& one) { act(one); }, action);
@@ -91,12 +101,16 @@ void Session::perform(channels::Actions& actions) {
 }
 
 void Session::act(channels::SendFrame& action) {
+  if (is_long_poll(connection_) && ws::parse_server_frame(action.frame).opcode == ws::Opcode::kBinary)
+    return shard_.counters().dropped_text_only.add();
   const auto& deflate = channels_.form().deflate;
   if (deflate && deflate->takes(action.frame.size())) {
     if (auto compressed = shard_.deflater().compress(action.frame)) action.frame = std::move(*compressed);
   }
   shard_.send(connection_, net::FrameRef(std::move(action.frame)));
 }
+
+void Session::act(channels::SendShared& action) { shard_.send_shared(connection_, net::FrameRef(action.frame)); }
 
 void Session::act(channels::SendFragment& action) { shard_.send(connection_, net::FrameRef(action.frame)); }
 
@@ -131,12 +145,23 @@ void Session::act(channels::CutSocket&) {
 
 void Session::act(channels::Count& action) {
   ShardCounters& counters = shard_.counters();
-  (action.what == channels::Dropped::kMalformedFrame ? counters.malformed_frames : counters.dropped_size).add();
+  switch (action.what) {
+    case channels::Dropped::kMalformedFrame:
+      return counters.malformed_frames.add();
+    case channels::Dropped::kOversizedPayload:
+      return counters.dropped_size.add();
+    case channels::Dropped::kFrameLimit:
+      return counters.dropped_frame_limit.add();
+  }
 }
 
 void Session::act(channels::AskRights& action) {
   action.question.headers = headers_;
   shard_.ask_rights(connection_, tenant().external_id, std::move(action));
+}
+
+void Session::act(channels::AskReplay& action) {
+  shard_.ask_replay(connection_, tenant().external_id, std::move(action));
 }
 
 Time Session::now() const { return shard_.worker().now(); }
@@ -194,5 +219,16 @@ void Session::note_presence_end(PresenceEnd why) {
   shard_.counters().presence_ends[static_cast<std::size_t>(why)].add();
 }
 void Session::count_event() { shard_.count(tenant_, kEventRate, 1); }
+void Session::count_deliveries(std::uint64_t broadcasts) { shard_.count_deliveries(tenant_, broadcasts); }
+void Session::note_replayed(std::uint64_t messages, std::uint64_t left_out) {
+  shard_.counters().replays.add();
+  shard_.counters().replayed_messages.add(messages);
+  shard_.counters().replay_messages_left_out.add(left_out);
+}
+void Session::note_replay_failed() { shard_.counters().replays_failed.add(); }
+bool Session::is_streaming() {
+  const auto& is_streaming = shard_.node().is_streaming;
+  return is_streaming && is_streaming(tenant_->external_id);
+}
 
 }  // namespace rt::realtime

@@ -50,6 +50,9 @@ class Session final : public channels::ChannelHost {
   void disconnect();
   // What the tenant's database said to a question of its channels.
   void on_rights(std::string_view topic, std::uint64_t ticket, const RightsAnswer& answer);
+  void on_replayed(std::string_view topic, std::uint64_t ticket, ReplayAnswer answer);
+  // For a channel that waits for older messages. Ends no channel.
+  void keep_live(std::string_view topic, channels::LiveMessage message);
   const LiveTenant& live_tenant() const { return *tenant_; }
   std::uint64_t serial() const { return serial_; }
 
@@ -69,6 +72,10 @@ class Session final : public channels::ChannelHost {
   void note_join(JoinResult result) override;
   void note_message() override;
   void count_event() override;
+  void count_deliveries(std::uint64_t broadcasts) override;
+  void note_replayed(std::uint64_t messages, std::uint64_t left_out) override;
+  void note_replay_failed() override;
+  bool is_streaming() override;
   std::uint64_t take_presence_id() override;
   std::string presence_key(std::uint64_t id) const override;
   void ask_presence_state(const TopicKey& topic, std::uint64_t id) override;
@@ -84,6 +91,7 @@ class Session final : public channels::ChannelHost {
  private:
   channels::ChannelSet::Fragments fragments() const;
   void act(channels::SendFrame& action);
+  void act(channels::SendShared& action);
   void act(channels::SendFragment& action);
   void act(channels::Publish& action);
   void act(channels::CloseSocket& action);
@@ -91,6 +99,7 @@ class Session final : public channels::ChannelHost {
   void act(channels::CutSocket& action);
   void act(channels::Count& action);
   void act(channels::AskRights& action);
+  void act(channels::AskReplay& action);
 
   Shard& shard_;
   const net::ConnectionId connection_;

@@ -44,6 +44,28 @@ class RightsMail final : public net::Mail {
   const RightsAnswer answer_;
 };
 
+class ReplayMail final : public net::Mail {
+ public:
+  ReplayMail(Shard& shard, net::ConnectionId connection, std::string topic, std::uint64_t ticket, ReplayAnswer answer)
+      : shard_(shard), connection_(connection), topic_(std::move(topic)), ticket_(ticket), answer_(std::move(answer)) {}
+  void deliver() override { shard_.on_replayed(connection_, topic_, ticket_, std::move(answer_)); }
+
+ private:
+  Shard& shard_;
+  const net::ConnectionId connection_;
+  const std::string topic_;
+  const std::uint64_t ticket_;
+  ReplayAnswer answer_;
+};
+
+std::size_t bytes_of(const ReplayAnswer& answer) {
+  std::size_t bytes = 0;
+  if (!answer) return bytes;
+  for (const StoredMessage& message : answer->messages)
+    bytes += sizeof message + message.id.size() + message.event.size() + message.payload.size();
+  return bytes;
+}
+
 }  // namespace
 
 struct Shard::LateResponse {
@@ -137,6 +159,10 @@ void Shard::send(net::ConnectionId connection, const net::FrameRef& frame) {
   worker_.send(connection, frame);
 }
 
+void Shard::send_shared(net::ConnectionId connection, const net::FrameRef& frame) {
+  is_long_poll(connection) ? long_polls_.send(connection, frame) : worker_.send(connection, frame);
+}
+
 void Shard::close(net::ConnectionId connection, ws::CloseCode code) {
   is_long_poll(connection) ? long_polls_.close(connection) : worker_.close(connection, code);
 }
@@ -181,6 +207,23 @@ void Shard::ask_rights(net::ConnectionId connection, std::string_view tenant, ch
 void Shard::on_rights(net::ConnectionId connection, std::string_view topic, std::uint64_t ticket,
                       const RightsAnswer& answer) {
   if (Session* session = find(connection)) session->on_rights(topic, ticket, answer);
+  update_gauges();
+}
+
+void Shard::ask_replay(net::ConnectionId connection, std::string_view tenant, channels::AskReplay question) {
+  AnswerReplay answer = [this, connection, topic = std::move(question.topic),
+                         ticket = question.ticket](ReplayAnswer said) {
+    const std::size_t bytes = bytes_of(said);
+    worker_.post(std::make_unique<ReplayMail>(*this, connection, topic, ticket, std::move(said)), bytes);
+  };
+  if (!node_.ask_replay)
+    return answer(tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, "there is no database"}));
+  node_.ask_replay(tenant, std::move(question.question), std::move(answer));
+}
+
+void Shard::on_replayed(net::ConnectionId connection, std::string_view topic, std::uint64_t ticket,
+                        ReplayAnswer answer) {
+  if (Session* session = find(connection)) session->on_replayed(topic, ticket, std::move(answer));
   update_gauges();
 }
 
@@ -250,6 +293,16 @@ std::uint64_t Shard::fan_out(const Broadcast& broadcast, const channels::Topic& 
       continue;
     }
     const bool compress = deflate && deflate->takes(p.plain.bytes().size());
+    if (subscriber.replay != nullptr) {
+      if (subscriber.replay->has(broadcast.message().id)) continue;
+      if (subscriber.replay->is_awaited) {
+        keep_for(subscriber, broadcast.message(),
+                 polls      ? broadcast.polled(form)
+                 : compress ? broadcast.compressed(form, deflater_)
+                            : broadcast.encoding(form).frame);
+        continue;
+      }
+    }
     if (compress && !p.compressed) p.compressed = net::FrameRef(broadcast.compressed(form, deflater_));
     if (polls) {
       if (!p.polled) p.polled = net::FrameRef(broadcast.polled(form));
@@ -263,6 +316,12 @@ std::uint64_t Shard::fan_out(const Broadcast& broadcast, const channels::Topic& 
   if (prepared[static_cast<std::size_t>(Form::kV2)].why == Undeliverable::kFrameLimit && broadcast.claim_log_line())
     log_frame_limit(broadcast.message());
   return deliveries;
+}
+
+void Shard::keep_for(const channels::Subscriber& subscriber, const Message& message,
+                     std::shared_ptr<const std::string> frame) {
+  Session* const session = find(connection_id(subscriber.socket));
+  if (session != nullptr) session->keep_live(message.topic, {message.id, std::move(frame)});
 }
 
 void Shard::log_frame_limit(const Message& message) {
@@ -283,9 +342,13 @@ void Shard::deliver_broadcast(const Broadcast& broadcast, const channels::Topic&
       [&](const channels::Subscriber& subscriber) {
         if (is_over_rate) over_rate.push_back(subscriber.socket);
       });
-  counters_.deliveries.add(deliveries);
-  count(tenant, kEventRate, deliveries);
+  count_deliveries(tenant, deliveries);
   if (!over_rate.empty()) end_channels(broadcast.message().topic, over_rate);
+}
+
+void Shard::count_deliveries(const std::shared_ptr<LiveTenant>& tenant, std::uint64_t n) {
+  counters_.deliveries.add(n);
+  count(tenant, kEventRate, n);
 }
 
 void Shard::deliver_presence(const Broadcast& broadcast, const channels::Topic& topic,

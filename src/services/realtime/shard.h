@@ -69,6 +69,10 @@ struct ShardCounters {
   Counter tenants_over_event_rate;       // now, likewise
   Counter presence_limit_triggers;       // how often a tenant reached its rate of presence events
   Counter tenants_over_presence_rate;    // now, likewise
+  Counter replays;                       // joins that were told of the time before
+  Counter replayed_messages;             // by them
+  Counter replay_messages_left_out;      // because all of them were too large together
+  Counter replays_failed;                // joins that were refused because that could not be had
   Counter presences;                     // entries that are kept here now
   Counter presence_diffs;                // told from here
   Counter presence_deliveries;           // of those, to members here
@@ -193,7 +197,12 @@ class Shard final : public net::MessageHandler {
   void ask_rights(net::ConnectionId connection, std::string_view tenant, channels::AskRights question);
   void on_rights(net::ConnectionId connection, std::string_view topic, std::uint64_t ticket,
                  const RightsAnswer& answer);
+  // Likewise.
+  void ask_replay(net::ConnectionId connection, std::string_view tenant, channels::AskReplay question);
+  void on_replayed(net::ConnectionId connection, std::string_view topic, std::uint64_t ticket, ReplayAnswer answer);
 
+  // Of broadcasts, to members here.
+  void count_deliveries(const std::shared_ptr<LiveTenant>& tenant, std::uint64_t n);
   // Both may only be asked on the worker's thread; they wake the meter where it sleeps.
   void count(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate, std::uint64_t n);
   bool is_over(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate);
@@ -207,6 +216,8 @@ class Shard final : public net::MessageHandler {
 
   // What a worker does for a connection, for a session whatever it stands behind.
   void send(net::ConnectionId connection, const net::FrameRef& frame);
+  // One that is in the form of that connection already: as a poll gives it, where that is one.
+  void send_shared(net::ConnectionId connection, const net::FrameRef& frame);
   void close(net::ConnectionId connection, ws::CloseCode code);
   void cut(net::ConnectionId connection);
   void resume_reading(net::ConnectionId connection);
@@ -262,6 +273,8 @@ class Shard final : public net::MessageHandler {
   void note_whether_over(RateTick& tick);
   template <class Takes, class Sent>
   std::uint64_t fan_out(const Broadcast& broadcast, const channels::Topic& topic, Takes takes, Sent sent);
+  void keep_for(const channels::Subscriber& subscriber, const Message& message,
+                std::shared_ptr<const std::string> frame);
   void deliver_broadcast(const Broadcast& broadcast, const channels::Topic& topic,
                          const std::shared_ptr<LiveTenant>& tenant, SocketId but);
   void deliver_presence(const Broadcast& broadcast, const channels::Topic& topic,
