@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "base/clock.h"
 #include "model/topic.h"
 
 namespace rt {
@@ -31,6 +33,7 @@ struct Message {
   std::string payload;
   std::uint64_t payload_size = 0;  // as its limit measures it (http-api.md 13)
   std::string id{};                // of its row in realtime.messages, a UUID; empty: it was none
+  std::optional<Time> joined_before{};  // only channels that had joined then are to get it; nullopt: all
   // Whoever lets a row go wants to know when it is through: held until every frame of the message was taken by the
   // kernel, or let go of.
   std::shared_ptr<const void> receipt{};

@@ -174,6 +174,7 @@ Result<std::unique_ptr<Channel>, ChannelSet::JoinFault> ChannelSet::make_channel
   const TopicKey key{host_.tenant().external_id, privacy, *message.topic};
   auto channel = std::make_unique<Channel>(*this, host_.topics(), key, socket_, form_);
   channel->seat.set_rights(rights);
+  channel->seat.set_taken_at(host_.now());
   channel->recorded_join_ref = message.join_ref;
   channel->join_ref = message.join_ref == phoenix::kNull ? message.ref : message.join_ref;
   channel->ack = request.ack;

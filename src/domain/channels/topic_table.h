@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/siphash.h"
 #include "model/message.h"
 #include "model/rights.h"
@@ -113,6 +114,9 @@ class Seat {
   // Likewise. kShared in a public topic, kNot in a private one until it is set.
   PresenceNews presence_news() const { return topic_->subscribers[index_].presence_news; }
   void set_presence_news(PresenceNews news) { topic_->subscribers[index_].presence_news = news; }
+  // When its channel joined.
+  Time taken_at() const { return taken_at_; }
+  void set_taken_at(Time now) { taken_at_ = now; }
   // Null until it is set; outlives the seat.
   void set_replay(const ChannelReplay* replay) { topic_->subscribers[index_].replay = replay; }
 
@@ -120,6 +124,7 @@ class Seat {
   TopicTable& table_;
   Topic* topic_;
   std::size_t index_;
+  Time taken_at_{};
 };
 
 }  // namespace rt::channels

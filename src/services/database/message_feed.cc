@@ -426,6 +426,7 @@ void MessageFeed::take_row(const messages::RowTexts& texts) {
                        .kind = row->is_binary ? StoredBroadcast::Kind::kBinary : StoredBroadcast::Kind::kJson,
                        .payload = std::move(row->body),
                        .id = std::move(row->id),
+                       .joined_before = is_from_table_ ? memory_->lost_at : std::nullopt,
                        .receipt = is_from_table_ ? nullptr : confirmations_.receipt(parts_.clock.now())});
 }
 

@@ -336,8 +336,9 @@ void Shard::deliver_broadcast(const Broadcast& broadcast, const channels::Topic&
   std::vector<SocketId> over_rate;
   const std::uint64_t deliveries = fan_out(
       broadcast, topic,
-      [but](const channels::Subscriber& subscriber) {
-        return subscriber.socket != but && subscriber.rights.broadcast_read == true;
+      [but, &joined_before = broadcast.message().joined_before](const channels::Subscriber& subscriber) {
+        return subscriber.socket != but && subscriber.rights.broadcast_read == true &&
+               (!joined_before || subscriber.seat->taken_at() < *joined_before);
       },
       [&](const channels::Subscriber& subscriber) {
         if (is_over_rate) over_rate.push_back(subscriber.socket);

@@ -57,6 +57,7 @@ Message message_of(const Node& node, StoredBroadcast row) {
                   .event = std::move(row.event),
                   .payload = std::move(row.payload),
                   .id = std::move(row.id),
+                  .joined_before = row.joined_before,
                   .receipt = std::move(row.receipt)};
   message.topic_hash = hash_of(node.hash_key, message.key());
   message.payload_size = message.payload.size() + kStoredOverhead;
