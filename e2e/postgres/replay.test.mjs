@@ -39,6 +39,21 @@ async function replayed(topic, replay, { vsn = V2, of = project, ...options } = 
 }
 const payloads = async (...args) => (await replayed(...args)).map(({ payload }) => payload.payload);
 
+// Yesterday's partition, locked until release(). Rights are asked of today's only, old messages are looked for in both.
+async function heldPartition() {
+  const name = await project.sql(`SELECT 'realtime.messages_' || to_char(now() AT TIME ZONE 'UTC' - interval '1 day', 'YYYY_MM_DD')`);
+  const done = project.sql(`BEGIN; LOCK TABLE ${name} IN ACCESS EXCLUSIVE MODE; SELECT pg_advisory_lock(1), pg_sleep(60); COMMIT;`).catch(() => {});
+  const locks = (condition) => project.sql(`SELECT count(*) FROM pg_locks WHERE relation = '${name}'::regclass AND ${condition}`);
+  await until(async () => (await locks('granted')) === '1', 'the lock');
+  return {
+    until: (what) => until(async () => (await locks('NOT granted')) === '1', what),
+    release: async () => {
+      await project.sql(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = '${name}'::regclass AND granted`);
+      await done;
+    },
+  };
+}
+
 bothVersions('the newest stored messages follow the reply to a join, the oldest first, those of one transaction in the order of their calls [B-033] [P-140]', async (vsn) => {
   const topic = freshTopic();
   await project.sql(row(topic, '{"n":0}', { at: `now() AT TIME ZONE 'UTC' - interval '1 hour'` }) + send(topic, '{"n":1}'));
@@ -144,6 +159,31 @@ test('nothing of a channel comes before the reply to its join, and its presence 
   assert.deepEqual((await reader.next()).event, 'presence_state');
   backend.broadcast(topic, 'live');
   assert.equal((await reader.next()).payload.event, 'live');
+});
+
+bothVersions('what is sent while a replay is looked for comes behind it, and nothing is lost', async (vsn) => {
+  const topic = freshTopic();
+  const channel = `realtime:${topic}`;
+  await project.sql(send(topic, '{"n":1}'));
+  const backend = await project.backend(channel, { ack: true });
+  const sent = async (n) => {
+    const ack = backend.broadcast(channel, 'live', { n });
+    await backend.next((frame) => frame.event === 'phx_reply' && frame.ref === ack);
+  };
+  await sent(0); // so that its right to is known
+  const reader = await project.connect({ ...READER, vsn });
+  // The query waits for a partition that rights are not asked of.
+  const held = await heldPartition();
+  const ref = reader.push(channel, 'phx_join', privately({ replay: ALL }), { ref: '1', joinRef: '1' });
+  reader.joinRefs.set(channel, '1');
+  await held.until('the query to wait');
+  for (const n of [2, 3]) await sent(n);
+  await reader.expectQuiet();
+  await held.release();
+  const told = [await reader.next(), await reader.next(), await reader.next(), await reader.next()];
+  assert.deepEqual(told.map(({ event, payload }) => payload.payload?.n ?? event), ['phx_reply', 1, 2, 3]);
+  assert.equal(told[0].ref, ref);
+  await reader.expectQuietAndJoined(channel);
 });
 
 test('a client may leave, join again or go while its replay is looked for', async () => {

@@ -71,6 +71,18 @@ test('presence shows who may be there to those who may see it', async (t) => {
   assert.deepEqual(bob.channel.presenceState(), {}, 'he may not see it');
 });
 
+test('a channel that asks for replay is told what it missed, marked as such', async (t) => {
+  const send = (n) => project.sql(`SELECT realtime.send('{"n":${n}}', 'missed', 'replay')`);
+  for (const n of [1, 2, 3]) await send(n);
+  const told = new Queue('a replayed message');
+  client(t, { see: ['broadcast'] })
+    .channel('replay', { config: { ...PRIVATE, broadcast: { replay: { since: Date.now() - 60_000, limit: 2 } } } })
+    .on('broadcast', { event: 'missed' }, ({ payload, meta }) => told.push({ n: payload.n, replayed: meta.replayed }))
+    .subscribe();
+  assert.deepEqual(await told.next(), { n: 2, replayed: true });
+  assert.deepEqual(await told.next(), { n: 3, replayed: true });
+});
+
 test('setAuth() gives joined channels the rights of the new token, and takes those that are gone', async (t) => {
   const one = client(t, {});
   await one.realtime.setAuth(project.token({ see: ['broadcast'] }));

@@ -33,14 +33,16 @@ constexpr const char* kNewest =
     "CASE WHEN is_told THEN encode(binary_payload, 'hex') END "
     "FROM sized ORDER BY inserted_at, tableoid, ctid";
 
-postgres::Batch batch_of(const ReplayQuestion& question) {
+postgres::Batch batch_of(const ReplayQuestion& question, std::chrono::milliseconds timeout) {
   postgres::Batch batch;
-  batch.statements = {{.sql = kSafePath},
+  // Parsed inside of the batch, where the path is safe and the time-out holds.
+  batch.statements = {{.sql = kSafePath, .plan = postgres::Plan::kOnce},
                       {.sql = kNewest,
                        .parameters = {question.topic, std::to_string(question.since), std::to_string(question.limit),
-                                      std::to_string(question.bytes_max)}}};
+                                      std::to_string(question.bytes_max)},
+                       .plan = postgres::Plan::kOnce}};
   batch.ends = postgres::Ends::kRolledBack;
-  batch.statement_timeout = MessageReplay::kTimeout;
+  batch.statement_timeout = timeout;
   batch.limits.bytes = 2 * question.bytes_max + kResultBytesBesides;  // bytes come as two digits each
   return batch;
 }
@@ -155,7 +157,7 @@ postgres::Task<ReplayAnswer> MessageReplay::replay(const ReplayQuestion& questio
     if (is_closed_) co_return refusal(RightsFaultKind::kUnavailable, "the connection was closed");
     room = room_->take(question.bytes_max);
   }
-  const auto reply = co_await pool_.run(batch_of(question));
+  const auto reply = co_await pool_.run(batch_of(question, config_.timeout));
   if (!reply) co_return tl::make_unexpected(fault_of(reply.error()));
   Replay out = replay_of(reply->back());
   room->shrink_to(bytes_of(out));

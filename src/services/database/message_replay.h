@@ -24,6 +24,7 @@ namespace rt::database {
 
 struct MessageReplayConfig {
   std::size_t queries_max = 1;                    // under way
+  std::chrono::milliseconds timeout{5'000};       // of the query
   std::chrono::milliseconds queue_target{5'000};  // who has waited longer for the turn is refused
   std::size_t waiting_max = 10'000;               // more are refused
   std::size_t waiting_bytes_max = std::size_t{64} << 20;
@@ -41,9 +42,6 @@ struct ReplayCounters {
 
 class MessageReplay {  // loop-bound
  public:
-  // How long the query may take.
-  static constexpr std::chrono::milliseconds kTimeout{5'000};
-
   // All references outlive it. While `has_turn` says no, nothing is begun.
   MessageReplay(boost::asio::io_context& io, postgres::Pool& pool, const MessageReplayConfig& config,
                 std::shared_ptr<ReplayRoom> room, const Clock& clock, ReplayCounters& counters, ReplayTimes& times,

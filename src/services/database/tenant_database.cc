@@ -14,6 +14,7 @@ constexpr std::chrono::milliseconds kRecoveryPauseMax{15'000};
 // A connection that breaks sooner after the last one did is opened again more slowly each time.
 constexpr std::chrono::seconds kRecoveryForgotten{60};
 constexpr std::chrono::minutes kPartitionRetry{10};
+constexpr std::chrono::milliseconds kReplayTimeout{5'000};
 // Clients keep a connection for longer than questions come; it is opened again when one does.
 constexpr std::chrono::minutes kIdleTimeout{15};
 
@@ -103,30 +104,41 @@ void TenantDatabase::become_ready(const Opening& opening) {
             "Too many database timeouts: private channels are refused until there were fewer in the last 30 s; raise "
             "db_pool of the tenant, or make its policies faster");
       });
-  if (parts_.sink != nullptr) {
-    const MessageFeed::Parts of_feed{.surroundings = parts_.surroundings,
-                                     .clock = parts_.clock,
-                                     .random = parts_.random,
-                                     .log = parts_.log,
-                                     .config = parts_.messages,
-                                     .sink = *parts_.sink,
-                                     .counters = parts_.counters.messages,
-                                     .find = parts_.find,
-                                     .users = parts_.users};
-    feed_ = std::make_unique<MessageFeed>(of_feed, tenant_, settings_, memory_, state_->is_streaming, state_->messages);
-  }
-  replay_ = std::make_unique<MessageReplay>(
-      parts_.surroundings.io, *pool_,
-      MessageReplayConfig{.queries_max = settings_.pool_size > 1 ? settings_.pool_size - 1 : 1,
-                          .queue_target = settings_.queue_target,
-                          .waiting_max = parts_.config.waiting_max,
-                          .waiting_bytes_max = parts_.config.waiting_bytes_max},
-      parts_.replay_room, parts_.clock, parts_.counters.replays, state_->replays,
-      [this] { return !checks_->has_waiting(); });
-  checks_->set_on_quiet([this] { replay_->serve(); });
+  begin_replay();
+  begin_feed();
   stage_ = Stage::kReady;
   set_connected(true);
   for (Waiting& one : std::exchange(waiting_, {})) checks_->ask(std::move(one.question), std::move(one.answer));
+}
+
+void TenantDatabase::begin_replay() {
+  // A replay leaves a connection to the policies, or else is over before those who wait behind it are given up.
+  const bool has_several = settings_.pool_size > 1;
+  replay_ = std::make_unique<MessageReplay>(
+      parts_.surroundings.io, *pool_,
+      MessageReplayConfig{
+          .queries_max = has_several ? settings_.pool_size - 1 : 1,
+          .timeout = has_several ? kReplayTimeout : std::min(kReplayTimeout, settings_.queue_target * 4 / 5),
+          .queue_target = settings_.queue_target,
+          .waiting_max = parts_.config.waiting_max,
+          .waiting_bytes_max = parts_.config.waiting_bytes_max},
+      parts_.replay_room, parts_.clock, parts_.counters.replays, state_->replays,
+      [this] { return !checks_->has_waiting(); });
+  checks_->set_on_quiet([this] { replay_->serve(); });
+}
+
+void TenantDatabase::begin_feed() {
+  if (parts_.sink == nullptr) return;
+  const MessageFeed::Parts of_feed{.surroundings = parts_.surroundings,
+                                   .clock = parts_.clock,
+                                   .random = parts_.random,
+                                   .log = parts_.log,
+                                   .config = parts_.messages,
+                                   .sink = *parts_.sink,
+                                   .counters = parts_.counters.messages,
+                                   .find = parts_.find,
+                                   .users = parts_.users};
+  feed_ = std::make_unique<MessageFeed>(of_feed, tenant_, settings_, memory_, state_->is_streaming, state_->messages);
 }
 
 void TenantDatabase::fail(const OpeningFault& why) {

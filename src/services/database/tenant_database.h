@@ -133,6 +133,8 @@ class TenantDatabase {  // loop-bound
   postgres::Task<void> give_up_waiting();
   postgres::Task<void> recover();
   void become_ready(const Opening& opening);
+  void begin_replay();
+  void begin_feed();
   void fail(const OpeningFault& fault);
   void on_trouble(const postgres::PgError& error);
   void answer_waiting(const RightsFault& fault);

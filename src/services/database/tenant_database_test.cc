@@ -94,6 +94,48 @@ TEST_CASE("who asks before the database is connected waits for it") {
   CHECK_FALSE(project.state->is_connected);
 }
 
+TEST_CASE("a replay that hangs costs those who ask about rights a wait, and nothing else") {
+  Project project;
+  project.until_connected();
+  const auto other = project.loop.open();
+  other->begin_exclusive_use();
+  const std::string yesterday = testing::PostgresCluster::shared().sql(
+      "SELECT 'realtime.messages_' || to_char(now() AT TIME ZONE 'UTC' - interval '1 day', 'YYYY_MM_DD')");
+  REQUIRE(project.loop.run(other->run(
+      {.statements = {{.sql = "BEGIN"}, {.sql = "LOCK TABLE " + yesterday}}, .ends = postgres::Ends::kOpen})));
+  std::optional<ReplayAnswer> replayed;
+  project.loop.on_loop([&] {
+    project.database->replay({.topic = "t", .since = 0, .limit = 1, .bytes_max = 1'000},
+                             [&](ReplayAnswer answer) { replayed = std::move(answer); });
+  });
+  project.ask("t");
+  project.loop.until([&] { return project.answers.size() == 1; });
+  CHECK(project.answers[0]->broadcast_read == true);
+  REQUIRE(replayed);
+  CHECK(replayed->error().kind == RightsFaultKind::kCancelled);
+  REQUIRE(project.loop.run(other->reset()));
+  CHECK(project.database->is_connected());
+}
+
+TEST_CASE("stored messages are there only while the database is connected") {
+  Project project;
+  std::vector<ReplayAnswer> replayed;
+  const auto ask = [&] {
+    project.loop.on_loop([&] {
+      project.database->replay({.topic = "t", .since = 0, .limit = 1, .bytes_max = 1'000},
+                               [&](ReplayAnswer answer) { replayed.push_back(std::move(answer)); });
+    });
+  };
+  ask();
+  REQUIRE(replayed.size() == 1);
+  CHECK(replayed[0].error().kind == RightsFaultKind::kUnavailable);
+  project.until_connected();
+  ask();
+  CHECK(project.minutes_until_vacant(0) == 0);
+  project.loop.until([&] { return replayed.size() == 2; });
+  CHECK(replayed[1].has_value());
+}
+
 TEST_CASE("a connection that nobody needs is let go of after twelve minutes [T-039]") {
   Project project;
   project.until_connected();

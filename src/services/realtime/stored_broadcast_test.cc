@@ -6,6 +6,7 @@
 #include <future>
 #include <thread>
 
+#include "domain/channels/replay.h"
 #include "testing/one_worker.h"
 
 namespace rt::realtime {
@@ -109,6 +110,24 @@ TEST_CASE("a receipt is held until the last member was told") {
   CHECK(!is_held.expired());
   CHECK(!members.told().empty());
   CHECK(is_held.expired());
+}
+
+TEST_CASE("a row that a channel was told already passes it by, and so do all while it waits for old ones") {
+  Members members(Privacy::kPrivate, {.broadcast_read = true});
+  channels::ChannelReplay replay{.is_awaited = false, .ids = {kId}};
+  members.in_loop([&] { members.seat->set_replay(&replay); });
+  publish_stored(members.node, Members::row("1"));
+  StoredBroadcast other = Members::row("2");
+  other.id.front() = '7';
+  publish_stored(members.node, other);
+  const std::string told = members.told();
+  CHECK(told.find(R"(\"payload\":1)") == std::string::npos);
+  CHECK(told.find(R"(\"payload\":2)") != std::string::npos);
+  CHECK(members.events() == 3);
+  members.in_loop([&] { replay.is_awaited = true; });
+  publish_stored(members.node, other);
+  CHECK(members.told().empty());
+  CHECK(members.events() == 4);
 }
 
 TEST_CASE("rows of a tenant that nobody here knows lead to nothing") {
