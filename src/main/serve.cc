@@ -199,6 +199,7 @@ database::TenantDatabasesConfig databases_config(const Config& config) {
   database::TenantDatabasesConfig out;
   out.migrations_max = config.migrations_max > 0 ? static_cast<std::size_t>(config.migrations_max)
                                                  : 2 * std::max<std::size_t>(1, std::thread::hardware_concurrency());
+  if (config.policy_checks == PolicyChecks::kExpressions) out.each.policy_method = database::PolicyMethod::kExpressions;
   if (config.run_janitor) {
     out.janitor = database::JanitorConfig{.first = config.janitor_interval + config.janitor_first_delay,
                                           .every = config.janitor_interval,

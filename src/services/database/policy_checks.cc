@@ -24,6 +24,15 @@ std::string key_of(const RightsQuestion& question) {
 
 constexpr std::string_view kClosed = "the connection was closed";
 
+// By expressions, which somebody changes all the time if these are not enough.
+constexpr int kAttemptsMax = 3;
+
+std::vector<const RightsQuestion*> questions_of(const auto& batch) {
+  std::vector<const RightsQuestion*> out;
+  for (const auto& pending : batch) out.push_back(&pending->question);
+  return out;
+}
+
 RightsFault pool_exhausted(std::string text) { return {RightsFaultKind::kPoolExhausted, std::move(text)}; }
 
 }  // namespace
@@ -75,7 +84,8 @@ void PolicyChecks::ask(RightsQuestion question, Answer answer) {
                                                    .since = now,
                                                    .due = now + config_.queue_target,
                                                    .bytes = bytes,
-                                                   .reads = reads});
+                                                   .reads = reads,
+                                                   .by_probes = config_.method == PolicyMethod::kProbes});
   bytes_ += bytes;
   pending->answers.push_back(std::move(answer));
   pending_.emplace(std::move(key), pending);
@@ -98,10 +108,16 @@ postgres::Task<void> PolicyChecks::work() {
 
 std::vector<PolicyChecks::PendingRef> PolicyChecks::next_batch() {
   std::deque<PendingRef>& queue = again_.empty() ? waiting_ : again_;
-  const std::size_t most = policies_see_probes_ || queue.front()->is_alone ? 1 : batch_max_;
+  const auto by_probes = [this](Pending& pending) {
+    pending.by_probes = pending.by_probes || !expressions_.is_worth_asking(pending.question.claims.role, clock_.now());
+    return pending.by_probes;
+  };
+  const bool are_probes = by_probes(*queue.front());
+  const std::size_t most = are_probes && (policies_see_probes_ || queue.front()->is_alone) ? 1 : batch_max_;
   std::vector<PendingRef> batch;
   std::size_t bytes = 0;
-  while (!queue.empty() && batch.size() < most && (batch.empty() || !queue.front()->is_alone)) {
+  while (!queue.empty() && batch.size() < most && (batch.empty() || !queue.front()->is_alone) &&
+         by_probes(*queue.front()) == are_probes) {
     bytes += queue.front()->bytes;
     if (!batch.empty() && bytes > ProbeBatch::kBytesMax) break;
     batch.push_back(std::move(queue.front()));
@@ -111,29 +127,51 @@ std::vector<PolicyChecks::PendingRef> PolicyChecks::next_batch() {
 }
 
 postgres::Task<void> PolicyChecks::run(std::vector<PendingRef> batch) {
-  std::vector<const RightsQuestion*> questions;
-  for (const PendingRef& pending : batch) questions.push_back(&pending->question);
-  using SeesProbes = ProbeBatch::SeesProbes;
-  ProbeBatch probes(questions, clock_.wall(), random_,
-                    policies_see_probes_ ? SeesProbes::kLook : SeesProbes::kDoNotLook);
   counters_.transactions.add();
+  if (batch.front()->by_probes) {
+    co_await run_probes(std::move(batch));
+  } else {
+    co_await run_expressions(std::move(batch));
+  }
+  watch();
+}
+
+// nullopt: there was no connection for it in time, and all have been told so.
+postgres::Task<std::optional<postgres::SectionsReply>> PolicyChecks::send(postgres::Batch statements,
+                                                                          const std::vector<PendingRef>& whose) {
   const Time began = clock_.now();
-  const auto reply = co_await pool_.run_sections(probes.take());
+  auto reply = co_await pool_.run_sections(std::move(statements));
   if (!reply && reply.error().kind == ErrorClass::kNoConnection && pool_.open_connections() > 0) {
     // All of them are busy with something else.
-    for (const PendingRef& pending : batch) {
+    for (const PendingRef& pending : whose) {
       note_given_up();
       answer(pending, tl::make_unexpected(pool_exhausted(reply.error().message)));
     }
-    co_return;
+    co_return std::nullopt;
   }
-  const ProbeAnswers answers = probes.read(reply);
-  if (reply) {
-    adapt(clock_.now() - began);
-    if (batch.size() > 1 || policies_see_probes_) policies_see_probes_ = answers.policies_see_probes;
-  }
+  if (reply) adapt(clock_.now() - began);
+  co_return reply;
+}
+
+postgres::Task<void> PolicyChecks::run_probes(std::vector<PendingRef> batch) {
+  using SeesProbes = ProbeBatch::SeesProbes;
+  const auto questions = questions_of(batch);
+  ProbeBatch probes(questions, clock_.wall(), random_,
+                    policies_see_probes_ ? SeesProbes::kLook : SeesProbes::kDoNotLook);
+  const auto reply = co_await send(probes.take(), batch);
+  if (!reply) co_return;
+  const ProbeAnswers answers = probes.read(*reply);
+  if (*reply && (batch.size() > 1 || policies_see_probes_)) policies_see_probes_ = answers.policies_see_probes;
   for (std::size_t i = 0; i < batch.size(); ++i) take_over(batch[i], answers.answers[i]);
-  watch();
+}
+
+postgres::Task<void> PolicyChecks::run_expressions(std::vector<PendingRef> batch) {
+  const auto questions = questions_of(batch);
+  ExpressionBatch expressions(questions, clock_.wall(), expressions_);
+  const auto reply = co_await send(expressions.take(), batch);
+  if (!reply) co_return;
+  const auto answers = expressions.read(*reply, expressions_);
+  for (std::size_t i = 0; i < batch.size(); ++i) take_over(batch[i], answers[i]);
 }
 
 void PolicyChecks::adapt(Duration took) {
@@ -152,14 +190,29 @@ void PolicyChecks::take_over(const PendingRef& pending, const ProbeAnswer& said)
                       .presence_write = join(pending->known.presence_write, said.answer->presence_write)};
   }
   if (said.is_complete()) return answer(pending, said.answer ? RightsAnswer(pending->known) : said.answer);
-  if (is_closed_)
-    return answer(pending, tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, std::string(kClosed)}));
   if (said.has_to_be_alone) {
     pending->is_alone = true;
     counters_.again_alone.add();
   } else {
     pending->question.asked = said.remains;
   }
+  ask_again(pending);
+}
+
+void PolicyChecks::take_over(const PendingRef& pending, const ExpressionAnswer& said) {
+  using What = ExpressionAnswer::What;
+  if (said.what == What::kAnswer) {
+    if (said.answer) counters_.by_expressions.add();
+    return answer(pending, said.answer);
+  }
+  if (said.is_unsure) expressions_.note_unsure(pending->question.claims.role, clock_.now());
+  pending->by_probes = said.what == What::kByProbes || ++pending->attempts >= kAttemptsMax;
+  ask_again(pending);
+}
+
+void PolicyChecks::ask_again(const PendingRef& pending) {
+  if (is_closed_)
+    return answer(pending, tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, std::string(kClosed)}));
   pending->due = clock_.now() + config_.queue_target;
   again_.push_back(pending);
 }

@@ -21,12 +21,17 @@
 #include "io/postgres/pool.h"
 #include "io/postgres/task_group.h"
 #include "model/rights_question.h"
+#include "services/database/policy_expressions.h"
 #include "services/database/policy_probes.h"
 #include "services/database/recent_failures.h"
 
 namespace rt::database {
 
+// How the policies are asked. kExpressions: without writing where that is sure to give the same answer, else by probes.
+enum class PolicyMethod : std::uint8_t { kProbes, kExpressions };
+
 struct PolicyChecksConfig {
+  PolicyMethod method = PolicyMethod::kProbes;
   std::size_t batches_max = 1;                    // under way: as many as the pool has connections
   std::chrono::milliseconds queue_target{5'000};  // a question that has waited longer for its turn is given up
   std::size_t waiting_max = 10'000;               // questions; more are refused
@@ -47,9 +52,10 @@ struct PolicyCounters {
   Counter questions;
   Counter shared;  // got the answer to the same question of somebody else
   Counter transactions;
-  Counter again_alone;  // were asked once more, by themselves
-  Counter given_up;     // waited too long
-  Counter refused;      // because too many did, or too many wait
+  Counter by_expressions;  // were answered without writing
+  Counter again_alone;     // were asked once more, by themselves
+  Counter given_up;        // waited too long
+  Counter refused;         // because too many did, or too many wait
 };
 
 class PolicyChecks {  // loop-bound
@@ -84,7 +90,9 @@ class PolicyChecks {  // loop-bound
     std::size_t bytes = 0;
     bool reads = false;
     bool is_alone = false;
-    Rights known{};  // of an answer that is not complete yet
+    bool by_probes = true;
+    int attempts = 0;  // by expressions
+    Rights known{};    // of an answer that is not complete yet
   };
   using PendingRef = std::shared_ptr<Pending>;
 
@@ -93,8 +101,14 @@ class PolicyChecks {  // loop-bound
   bool has_any() const { return !again_.empty() || !waiting_.empty(); }
   std::vector<PendingRef> next_batch();
   postgres::Task<void> run(std::vector<PendingRef> batch);
+  postgres::Task<void> run_probes(std::vector<PendingRef> batch);
+  postgres::Task<void> run_expressions(std::vector<PendingRef> batch);
+  postgres::Task<std::optional<postgres::SectionsReply>> send(postgres::Batch batch,
+                                                              const std::vector<PendingRef>& whose);
   void adapt(Duration took);
   void take_over(const PendingRef& pending, const ProbeAnswer& answer);
+  void take_over(const PendingRef& pending, const ExpressionAnswer& answer);
+  void ask_again(const PendingRef& pending);
   void answer(const PendingRef& pending, const RightsAnswer& answer);
   void note_given_up();
   void watch();
@@ -116,6 +130,7 @@ class PolicyChecks {  // loop-bound
   std::size_t workers_ = 0;  // each has at most one transaction under way
   std::size_t batch_max_ = ProbeBatch::kQuestionsMax;
   bool policies_see_probes_ = false;
+  KnownExpressions expressions_;
   bool is_closed_ = false;
   bool is_watched_ = false;
   postgres::Event closed_;

@@ -86,7 +86,8 @@ void TenantDatabase::become_ready(const Opening& opening) {
                                            [this](const postgres::PgError& error) { on_trouble(error); });
   checks_ = std::make_unique<PolicyChecks>(
       parts_.surroundings.io, *pool_,
-      PolicyChecksConfig{.batches_max = settings_.pool_size,
+      PolicyChecksConfig{.method = settings_.policy_method.value_or(parts_.config.policy_method),
+                         .batches_max = settings_.pool_size,
                          .queue_target = settings_.queue_target,
                          .waiting_max = parts_.config.waiting_max,
                          .superuser = opening.superuser},

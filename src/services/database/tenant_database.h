@@ -31,6 +31,7 @@ struct TenantDatabaseConfig {
   std::chrono::seconds recovery_window{600};        // a connection that is lost is given up after so long
   std::chrono::seconds partition_interval{6 * 3600};
   int vacant_minutes_max = 12;                            // without clients and questions; then the connection ends
+  PolicyMethod policy_method = PolicyMethod::kProbes;     // of tenants that do not say
   std::size_t waiting_max = 10'000;                       // questions that wait for the connection; more are refused
   std::size_t waiting_bytes_max = std::size_t{64} << 20;  // likewise
 };
