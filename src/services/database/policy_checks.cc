@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
 namespace rt::database {
@@ -63,7 +66,7 @@ void PolicyChecks::ask(RightsQuestion question, Answer answer) {
   }
   std::string key = key_of(question);
   const bool reads = question.asked.broadcast_read || question.asked.presence_read;
-  if (const auto same = pending_.find(key); same != pending_.end()) {
+  if (const auto same = unsent_.find(key); same != unsent_.end()) {
     if (same->second->answers.size() >= config_.sharing_max) {
       counters_.refused.add();
       return answer(tl::make_unexpected(pool_exhausted("too many wait for the same answer already: try again")));
@@ -88,21 +91,26 @@ void PolicyChecks::ask(RightsQuestion question, Answer answer) {
                                                    .by_probes = config_.method == PolicyMethod::kProbes});
   bytes_ += bytes;
   pending->answers.push_back(std::move(answer));
-  pending_.emplace(std::move(key), pending);
+  unsent_.emplace(std::move(key), pending);
+  ++unanswered_;
   waiting_.push_back(std::move(pending));
   serve();
 }
 
 void PolicyChecks::serve() {
-  while (!is_closed_ && workers_ < config_.batches_max && has_any()) {
-    ++workers_;
-    group_.spawn(work());
-  }
-  watch();
+  if (workers_ == config_.batches_max) return watch();
+  ++workers_;
+  group_.spawn(work());
 }
 
 postgres::Task<void> PolicyChecks::work() {
-  while (!is_closed_ && has_any()) co_await run(next_batch());
+  // What else comes in this turn of the loop goes along.
+  co_await boost::asio::post(co_await boost::asio::this_coro::executor, boost::asio::use_awaitable);
+  while (!is_closed_ && has_any()) {
+    auto batch = next_batch();
+    watch();
+    co_await run(std::move(batch));
+  }
   --workers_;
 }
 
@@ -120,6 +128,9 @@ std::vector<PolicyChecks::PendingRef> PolicyChecks::next_batch() {
          by_probes(*queue.front()) == are_probes) {
     bytes += queue.front()->bytes;
     if (!batch.empty() && bytes > ProbeBatch::kBytesMax) break;
+    // Who asks the same from now on may do so after a policy was changed, and after the database has looked at it. So
+    // what is sent is shared no more.
+    if (&queue == &waiting_) unsent_.erase(queue.front()->key);
     batch.push_back(std::move(queue.front()));
     queue.pop_front();
   }
@@ -218,7 +229,7 @@ void PolicyChecks::ask_again(const PendingRef& pending) {
 }
 
 void PolicyChecks::answer(const PendingRef& pending, const RightsAnswer& said) {
-  pending_.erase(pending->key);
+  --unanswered_;
   bytes_ -= pending->bytes;
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - pending->since).count();
   (pending->reads ? times_.reading : times_.writing).record(took);
@@ -246,6 +257,7 @@ postgres::Task<void> PolicyChecks::give_up_late() {
       continue;
     }
     queue.pop_front();
+    if (!is_of_again) unsent_.erase(first->key);
     note_given_up();
     answer(first, tl::make_unexpected(pool_exhausted("waited " + std::to_string(config_.queue_target.count()) +
                                                      " ms for a connection")));
@@ -256,6 +268,7 @@ postgres::Task<void> PolicyChecks::give_up_late() {
 void PolicyChecks::close() {
   is_closed_ = true;
   closed_.set();
+  unsent_.clear();
   for (auto* queue : {&again_, &waiting_}) {
     for (const PendingRef& pending : std::exchange(*queue, {}))
       answer(pending, tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, std::string(kClosed)}));

@@ -2,7 +2,7 @@
 //
 // While a transaction is under way on each connection, questions gather; the next one takes as many as it may, so a
 // crowd costs few transactions and a single client no wait. Where transactions take long, fewer share one, because all
-// of them have their answers at its end. Who asks what another one is asking gets the same answer.
+// of them have their answers at its end. Who asks what another one waits to ask gets the same answer.
 // Nothing is remembered: policies may change.
 #pragma once
 
@@ -78,7 +78,7 @@ class PolicyChecks {  // loop-bound
   void close();
   postgres::Task<void> drained();
 
-  bool is_idle() const { return pending_.empty(); }
+  bool is_idle() const { return unanswered_ == 0; }
 
  private:
   struct Pending {
@@ -123,9 +123,10 @@ class PolicyChecks {  // loop-bound
   CheckTimes& times_;
   const std::function<void()> on_too_many_;
 
-  std::unordered_map<std::string, PendingRef> pending_;  // all of them, by what is asked
-  std::deque<PendingRef> again_;                         // have been asked once; go first
-  std::deque<PendingRef> waiting_;                       // in the order in which they came
+  std::deque<PendingRef> again_;                        // have been asked once; go first
+  std::deque<PendingRef> waiting_;                      // in the order in which they came
+  std::unordered_map<std::string, PendingRef> unsent_;  // the same by what is asked
+  std::size_t unanswered_ = 0;
   std::size_t bytes_ = 0;
   std::size_t workers_ = 0;  // each has at most one transaction under way
   std::size_t batch_max_ = ProbeBatch::kQuestionsMax;
