@@ -183,7 +183,7 @@ postgres::Task<void> TenantDatabase::recover() {
     const auto opening =
         co_await open_database(parts_.surroundings, settings_, Purpose::kForSchema, parts_.migrating, cancellation_);
     if (stage_ != Stage::kReady) co_return;
-    if (opening || pool_->open_connections() > 0) {
+    if (opening || (pool_->open_connections() > 0 && !pool_->server().is_read_only)) {
       is_recovering_ = false;
       recovery_failure_.clear();
       recovered_at_ = parts_.clock.now();

@@ -172,5 +172,36 @@ TEST_CASE("a connection that ends is opened again, and a question after it is an
   CHECK(project.answers[1]->broadcast_read == true);
 }
 
+TEST_CASE("a database in which nothing can be written any more is asked again when it can be") {
+  Project project;
+  project.ask("before");
+  project.loop.until([&] { return project.answers.size() == 1; });
+  {
+    const testing::PostgresCluster::Setting demoted(testing::PostgresCluster::shared(), "default_transaction_read_only",
+                                                    "on");
+    project.ask("refused");
+    project.loop.until([&] { return project.answers.size() == 2; });
+    CHECK(project.answers[1].error().kind == RightsFaultKind::kUnavailable);
+    project.loop.until([&] { return !project.database->is_connected(); });
+    // From then on it is told what is wrong.
+    const auto says_why = [&] {
+      return !project.answers.back() && project.answers.back().error().text.find("read-only (") != std::string::npos;
+    };
+    const Time patience = project.clock.now() + PostgresLoop::kPatience;
+    while (!says_why()) {
+      REQUIRE(project.clock.now() < patience);
+      const std::size_t before = project.answers.size();
+      project.ask("refused, too");
+      project.loop.until([&] { return project.answers.size() > before; });
+    }
+  }
+  project.until_connected();
+  const std::size_t before = project.answers.size();
+  project.ask("after");
+  project.loop.until([&] { return project.answers.size() > before; });
+  CHECK(project.answers.back()->broadcast_read == true);
+  CHECK(project.ends == 0);
+}
+
 }  // namespace
 }  // namespace rt::database
