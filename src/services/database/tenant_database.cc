@@ -67,7 +67,7 @@ postgres::Task<void> TenantDatabase::open() {
   } else {
     fail(opening.error());
   }
-  settled_.set();
+  settle();
 }
 
 void TenantDatabase::become_ready(const Opening& opening) {
@@ -136,7 +136,7 @@ postgres::Task<void> TenantDatabase::stop() {
   stage_ = Stage::kStopping;
   on_end_ = nullptr;
   set_connected(false);
-  settled_.set();
+  settle();
   stopped_.set();
   answer_waiting({RightsFaultKind::kUnavailable, "the connection was closed"});
   cancellation_->cancel();
@@ -144,6 +144,16 @@ postgres::Task<void> TenantDatabase::stop() {
   if (pool_) co_await pool_->stop();
   if (checks_) co_await checks_->drained();
   co_await group_.drained();
+}
+
+std::shared_ptr<postgres::Event> TenantDatabase::settling() {
+  RT_CHECK(is_opening());
+  return settling_.emplace_back(std::make_shared<postgres::Event>(parts_.surroundings.io));
+}
+
+void TenantDatabase::settle() {
+  settled_.set();
+  for (const auto& event : std::exchange(settling_, {})) event->set();
 }
 
 void TenantDatabase::set_connected(bool is_connected) {

@@ -93,6 +93,26 @@ TEST_CASE("who asks before the database is connected waits for it") {
   CHECK_FALSE(project.state->is_connected);
 }
 
+TEST_CASE("whoever waits for a connection to be made hears of it, and of an end before") {
+  const auto waits = [](Project& project) {
+    auto is_set = std::make_unique<std::optional<bool>>();
+    std::shared_ptr<postgres::Event> settled;
+    project.loop.on_loop([&] { settled = project.database->settling(); });
+    project.loop.begin(settled->wait_until(Time::max()), *is_set);
+    return std::pair(std::move(settled), std::move(is_set));
+  };
+  {
+    Project project;
+    const auto [event, is_set] = waits(project);
+    project.loop.until([&] { return is_set->has_value(); });
+    CHECK(project.database->is_connected());
+  }
+  Project project;
+  const auto [event, is_set] = waits(project);
+  project.stop();
+  project.loop.until([&] { return is_set->has_value(); });
+}
+
 TEST_CASE("a connection that nobody needs is let go of after twelve minutes [T-039]") {
   Project project;
   project.until_connected();
