@@ -21,6 +21,7 @@
 #include "io/net/listener.h"
 #include "io/net/uring_batch.h"
 #include "io/net/worker.h"
+#include "io/postgres/schema.h"
 #include "main/control_store.h"
 #include "main/metrics_pusher.h"
 #include "main/node_metrics.h"
@@ -467,6 +468,7 @@ int serve(Config config) {
              databases.prepare(name, OldMessages::kStay,
                                [done = std::move(done)](const Result<void>& prepared) { done(prepared.has_value()); });
            },
+       .migrations = postgres::kVersionsOfOthers,
        .region = config.region,
        .node_name = parts.node_name});
   Routes routes({.metrics = {{*config.metrics_jwt_secret}, config.metrics_token_blocklist},
