@@ -73,6 +73,12 @@ postgres::Task<void> TenantDatabase::open() {
 void TenantDatabase::become_ready(const Opening& opening) {
   parts_.counters.opened.add();
   if (parts_.on_opened) parts_.on_opened(tenant_, opening);
+  if (opening.is_by_ipv4) {
+    log(LogLevel::kWarning, "DatabaseIpVersionIsIpv4",
+        "the host of the database has no address of IPv6, so it is reached by IPv4; if that should not be, give the "
+        "name "
+        "such an address");
+  }
   note_partitions(opening.partitions);
   postgres::ConnectionSettings how = settings_.connection;
   how.application_name = "realtime_connect";

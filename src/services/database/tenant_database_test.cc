@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 
 #include "testing/tenant_schema.h"
@@ -111,6 +112,23 @@ TEST_CASE("whoever waits for a connection to be made hears of it, and of an end 
   const auto [event, is_set] = waits(project);
   project.stop();
   project.loop.until([&] { return is_set->has_value(); });
+}
+
+TEST_CASE("a database that is reached by IPv4 is named in the log once, and one by a socket is not") {
+  const auto warnings = [](const std::string& host) {
+    postgres::ConnectionSettings how = PostgresLoop::settings();
+    how.host = host;
+    how.tls = postgres::TlsMode::kOff;
+    Project project({}, how);
+    project.until_connected();
+    testing::PostgresCluster::shared().sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'realtime_connect'");
+    project.ask("t");
+    project.loop.until([&] { return project.answers.size() == 1; });
+    return std::ranges::count(project.log.codes, "DatabaseIpVersionIsIpv4");
+  };
+  CHECK(warnings("127.0.0.1") == 1);
+  CHECK(warnings(testing::PostgresCluster::shared().socket_directory()) == 0);
 }
 
 TEST_CASE("a connection that nobody needs is let go of after twelve minutes [T-039]") {
