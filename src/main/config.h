@@ -24,6 +24,8 @@ enum class IpVersion { kAny, kV4, kV6 };  // kAny: dual stack where the machine 
 
 enum class StoreKind { kSqlite, kPostgres };
 
+// How the rights of private channels are asked: by rows that are rolled back, or without writing where that is sure.
+enum class PolicyChecks { kProbes, kExpressions };
 enum class SendMethod { kAuto, kUring, kSendmsg };  // kAuto: io_uring where the machine allows it
 
 struct ClaimExpectation {
@@ -123,7 +125,8 @@ struct Config {
   std::chrono::milliseconds janitor_interval{14'400'000};
   std::chrono::milliseconds janitor_first_delay{600'000};  // besides the interval
   bool janitor_randomize = true;
-  int migrations_max = 0;  // at a time; 0: twice as many as there are cores
+  PolicyChecks policy_checks = PolicyChecks::kProbes;  // of tenants that do not say
+  int migrations_max = 0;                              // at a time; 0: twice as many as there are cores
   database::SlotMode slot_mode = database::SlotMode::kAuto;
   std::optional<std::string> slot_name_suffix;  // nullopt: names of slots follow from database, tenant and node
   std::chrono::milliseconds resume_window{2'000};

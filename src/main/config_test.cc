@@ -378,6 +378,7 @@ TEST_CASE("what contradicts itself is refused") {
       contains(error_of({{"LISTEN_ADDRESS", "::1"}, {"REALTIME_IP_VERSION", "ipv4"}}), "LISTEN_ADDRESS ::1 is not of"));
   CHECK(contains(error_of({}, {"--listen", "localhost"}), "--listen expected an IP address, got \"localhost\""));
   CHECK(contains(error_of({{"API_JWT_JWKS", "[]"}}), "env API_JWT_JWKS is not a valid JSON object"));
+  CHECK(contains(error_of({{"POLICY_CHECKS", "both"}}), "env POLICY_CHECKS expected probes or expressions"));
   CHECK(contains(error_of({{"SLOT_MODE", "both"}}), "env SLOT_MODE expected auto, durable or temporary"));
   for (const char* bad : {"Blue", "blue-1", "a_name_that_is_too_long"})
     CHECK(contains(error_of({{"SLOT_NAME_SUFFIX", bad}}), "env SLOT_NAME_SUFFIX expected at most 19"));

@@ -205,9 +205,10 @@ class Examination {
       co_await missing_schema();
       co_return false;
     }
-    if (versions < 81) {
+    if (versions < postgres::kVersionsOfOthers) {
       add({.id = "schema_half_migrated",
-           .problem = "Another server has made a part of the schema: " + std::to_string(versions) + " of 81 steps.",
+           .problem = "Another server has made a part of the schema: " + std::to_string(versions) + " of " +
+                      std::to_string(postgres::kVersionsOfOthers) + " steps.",
            .remedy = "Start that server once more, until it has done them all. This one does nothing before."});
       co_return false;
     }

@@ -327,6 +327,8 @@ void write_databases(Exposition& out, const database::TenantDatabases& databases
   counter("realtime_policy_questions_shared_total", "Of these, questions answered with the answer to an equal one.",
           policies.shared);
   counter("realtime_policy_transactions_total", "Transactions in which policies were asked.", policies.transactions);
+  counter("realtime_policy_questions_by_expression_total", "Questions answered without writing.",
+          policies.by_expressions);
   counter("realtime_policy_questions_repeated_total", "Questions asked once more by themselves.", policies.again_alone);
   counter("realtime_policy_questions_given_up_total", "Questions that waited for a connection in vain.",
           policies.given_up);

@@ -21,6 +21,7 @@
 #include "io/net/listener.h"
 #include "io/net/uring_batch.h"
 #include "io/net/worker.h"
+#include "io/postgres/schema.h"
 #include "main/control_store.h"
 #include "main/metrics_pusher.h"
 #include "main/node_metrics.h"
@@ -209,6 +210,7 @@ database::TenantDatabasesConfig databases_config(const Config& config, std::uint
   out.messages.gap_overlap = config.gap_overlap;
   out.migrations_max = config.migrations_max > 0 ? static_cast<std::size_t>(config.migrations_max)
                                                  : 2 * std::max<std::size_t>(1, std::thread::hardware_concurrency());
+  if (config.policy_checks == PolicyChecks::kExpressions) out.each.policy_method = database::PolicyMethod::kExpressions;
   if (config.run_janitor) {
     out.janitor = database::JanitorConfig{.first = config.janitor_interval + config.janitor_first_delay,
                                           .every = config.janitor_interval,
@@ -493,6 +495,7 @@ int serve(Config config) {
              databases.prepare(name, OldMessages::kStay,
                                [done = std::move(done)](const Result<void>& prepared) { done(prepared.has_value()); });
            },
+       .migrations = postgres::kVersionsOfOthers,
        .region = config.region,
        .node_name = parts.node_name});
   Routes routes({.metrics = {{*config.metrics_jwt_secret}, config.metrics_token_blocklist},

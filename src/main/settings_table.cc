@@ -222,6 +222,16 @@ Target send_method() {
           [](const Config&) -> std::string { return "auto"; }};
 }
 
+Target policy_checks() {
+  return {[](Config& config, const Given& given) -> Result<void> {
+            if (given.text != "probes" && given.text != "expressions")
+              return fail(given.source + " expected probes or expressions, got \"" + given.text + "\"");
+            config.policy_checks = given.text == "probes" ? PolicyChecks::kProbes : PolicyChecks::kExpressions;
+            return {};
+          },
+          [](const Config&) -> std::string { return "probes"; }};
+}
+
 Target trusted_proxies() {
   return {[](Config& config, const Given& given) -> Result<void> {
             config.trusted_proxies.clear();
@@ -442,6 +452,10 @@ std::vector<Setting> tenant_database_settings() {
        "how much longer than that it takes to the first time"},
       {"JANITOR_SCHEDULE_RANDOMIZE", "", boolean(&Config::janitor_randomize),
        "each time 1 to 59 minutes later, so that nodes do not do it together"},
+      {"POLICY_CHECKS", "", policy_checks(),
+       "probes or expressions: how policies are asked where a tenant does not say, by rows that are rolled back or, "
+       "where "
+       "the answer is surely the same, without writing"},
       {"MIGRATION_PARTITION_SLOTS", "", number(&Config::migrations_max, {0, 1000}),
        "tenant databases whose schema is made or changed at a time; 0: twice as many as there are cores"},
       {"SLOT_MODE", "", slot_mode(),

@@ -4,6 +4,7 @@
 // own: the PREPARE of a statement that other batches use too, each section of a batch, and the ROLLBACK that ends one.
 //
 // Rows are taken one by one, because libpq would gather a whole result however large it is.
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,6 +32,13 @@ constexpr const char* kReported[] = {"session_authorization", "is_superuser", "c
                                      "standard_conforming_strings"};
 
 std::string text_of(const char* text) { return text == nullptr ? "" : text; }
+
+// Of the peer. AF_UNSPEC: it has gone.
+int family_of(int socket) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  return getpeername(socket, reinterpret_cast<sockaddr*>(&address), &length) == 0 ? address.ss_family : AF_UNSPEC;
+}
 
 std::vector<std::string> reported(const Libpq& pq, const PGconn* conn) {
   std::vector<std::string> out;
@@ -69,7 +77,8 @@ ServerInfo Connection::Impl::server() const {
           .is_standby = standby,
           .is_read_only = standby || is_on("default_transaction_read_only"),
           .backend_pid = pq.PQbackendPID(conn.get()),
-          .is_encrypted = pq.PQsslInUse(conn.get()) != 0};
+          .is_encrypted = pq.PQsslInUse(conn.get()) != 0,
+          .is_by_ipv4 = family_of(pq.PQsocket(conn.get())) == AF_INET};
 }
 
 bool Connection::Impl::is_as_at_login() const { return reported(pq, conn.get()) == at_login; }

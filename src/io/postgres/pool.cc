@@ -20,8 +20,9 @@ enum class Use : std::uint8_t { kShared, kExclusive };
 struct Seat {
   std::shared_ptr<Connection> connection;
   std::size_t users = 0;
-  bool is_leased = false;    // until it has been reset
-  bool is_reserved = false;  // takes nobody more: the next who gets it wants it for himself
+  bool is_leased = false;            // until it has been reset
+  bool is_reserved = false;          // takes nobody more: the next who gets it wants it for himself
+  std::optional<PgError> worn_by{};  // likewise, and is closed when its users have gone
   Time idle_since{};
 };
 
@@ -33,6 +34,18 @@ struct Waiter {
   std::optional<PgError> error{};
   Event answered;
 };
+
+// read_only_sql_transaction; nullptr: no statement failed so.
+const PgError* read_only_error(const BatchReply& reply) {
+  return !reply && reply.error().sqlstate == "25006" ? &reply.error() : nullptr;
+}
+const PgError* read_only_error(const SectionsReply& reply) {
+  if (!reply) return nullptr;
+  for (const auto& rows : *reply) {
+    if (!rows && rows.error().sqlstate == "25006") return &rows.error();
+  }
+  return nullptr;
+}
 
 Batch only(const char* sql) { return {.statements = {{.sql = sql, .plan = Plan::kOnce}}, .ends = Ends::kOpen}; }
 
@@ -57,6 +70,8 @@ struct Pool::Impl {
   void leave_queue(Waiter& waiter);
   PgError no_connection() const;
   void release(const std::shared_ptr<Seat>& seat);
+  void wear_out_read_only(const PgError& error);
+  void close_if_worn(const std::shared_ptr<Seat>& seat);
   void give_back(const std::shared_ptr<Seat>& seat);
   Task<void> take_back(std::shared_ptr<Seat> seat);
 
@@ -135,8 +150,26 @@ PgError Pool::Impl::no_connection() const {
 void Pool::Impl::release(const std::shared_ptr<Seat>& seat) {
   --seat->users;
   seat->idle_since = clock.now();
+  close_if_worn(seat);
   serve();
   watch_idle();
+}
+
+// A session that began on a database that could only be read may stay so when that can be written again: what a session
+// has for default_transaction_read_only is what its database had at its login. A statement that fails by what it does
+// itself tells nothing of the session, so this asks what the server has reported of each.
+void Pool::Impl::wear_out_read_only(const PgError& error) {
+  for (const auto& seat : std::vector(seats)) {
+    if (!seat->connection->server().is_read_only) continue;
+    seat->worn_by = error;
+    close_if_worn(seat);
+  }
+}
+
+void Pool::Impl::close_if_worn(const std::shared_ptr<Seat>& seat) {
+  if (!seat->worn_by || seat->users > 0 || !seat->connection->is_open()) return;
+  seat->connection->close();
+  lost(seat->connection.get(), *seat->worn_by);
 }
 
 void Pool::Impl::give_back(const std::shared_ptr<Seat>& seat) { group.spawn(take_back(seat)); }
@@ -171,7 +204,7 @@ void Pool::Impl::serve() {
 std::shared_ptr<Seat> Pool::Impl::seat_for(Use use) {
   std::shared_ptr<Seat> best;
   for (const auto& seat : seats) {
-    if (!seat->connection->is_open() || seat->is_leased) continue;
+    if (!seat->connection->is_open() || seat->is_leased || seat->worn_by) continue;
     if (seat->is_reserved && use == Use::kShared) continue;
     if (!best || seat->users < best->users) best = seat;
   }
@@ -295,6 +328,7 @@ Task<Reply> Pool::Impl::run_by(Task<Reply> (Connection::*run)(Batch), Batch batc
       continue;
     }
     auto reply = co_await ((*seat)->connection.get()->*run)(std::move(batch));
+    if (const PgError* error = read_only_error(reply)) wear_out_read_only(*error);
     release(*seat);
     co_return reply;
   }

@@ -1,5 +1,7 @@
 // The connections to one database: opened when they are needed, closed when idle, opened again when they are lost.
 //
+// A session in which nothing can be written is closed once a statement has failed of it.
+//
 // Batches of all callers are pipelined on as few connections as will do. Nothing is sent a second time: who loses a
 // connection with a batch under way is told whether it can have been executed.
 #pragma once

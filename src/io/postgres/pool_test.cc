@@ -218,6 +218,31 @@ TEST_CASE("connections that are ended at any moment cost an answer at most, and 
   PostgresCluster::shared().sql("DROP TABLE done");
 }
 
+TEST_CASE("a session that began while nothing could be written is closed, and the next one writes") {
+  const auto make_read_only = [](const char* value) {
+    PostgresCluster::shared().sql("BEGIN READ WRITE; ALTER DATABASE postgres SET default_transaction_read_only = " +
+                                  std::string(value) + "; COMMIT");
+  };
+  TestPool test(quick(1));
+  const Batch write = query("CREATE TABLE IF NOT EXISTS public.written (id int)");
+  make_read_only("on");
+  const auto refused = test.ask(write);
+  make_read_only("off");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().sqlstate == "25006");
+  CHECK(test.pool.open_connections() == 0);
+  REQUIRE(test.troubles.size() == 1);
+  CHECK(test.troubles[0].sqlstate == "25006");
+  CHECK(test.ask(write));
+  // What fails for its own transaction only says nothing of the session.
+  Batch own = query("SELECT set_config('transaction_read_only', 'on', true)");
+  own.statements.push_back({.sql = "DROP TABLE public.written"});
+  const auto by_itself = test.ask(std::move(own));
+  REQUIRE_FALSE(by_itself);
+  CHECK(by_itself.error().sqlstate == "25006");
+  CHECK(test.pool.open_connections() == 1);
+}
+
 TEST_CASE("a lease is for one alone, and the next finds a clean session") {
   TestPool test(quick(1));
   {

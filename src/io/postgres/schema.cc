@@ -106,7 +106,8 @@ class Migration {
       versions = *counted;
     }
     if (versions > 0 && versions < kVersionsOfOthers)
-      co_return tl::make_unexpected(refusal("bring this database to 81 with the previous server first"));
+      co_return tl::make_unexpected(
+          refusal("bring this database to " + std::to_string(kVersionsOfOthers) + " with the previous server first"));
     const bool is_there = versions > 0;
     if (auto done = co_await apply(steps(is_there, state->version)); !done)
       co_return tl::make_unexpected(std::move(done.error()));

@@ -48,6 +48,7 @@ struct ServerInfo {
   bool is_read_only = false;  // default_transaction_read_only, or a standby
   int backend_pid = 0;
   bool is_encrypted = false;
+  bool is_by_ipv4 = false;  // how it is reached
 };
 
 // A warning or notice of the server. Called on the loop, must not call the connection.

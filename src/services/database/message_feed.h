@@ -172,17 +172,15 @@ class MessageFeed {  // loop-bound
   const std::shared_ptr<postgres::Cancellation> cancellation_ = std::make_shared<postgres::Cancellation>();
   std::unique_ptr<postgres::ReplicationConnection> connection_;  // null: there is none
   ReplicationFacts facts_;
-  std::string slot_;                 // its name
-  bool is_durable_ = false;          // the slot
-  bool has_stream_of_slot_ = false;  // this one has streamed from it before
-  bool slot_has_to_go_ = false;      // it keeps too much
+  std::string slot_;             // its name
+  bool is_durable_ = false;      // the slot
+  bool slot_has_to_go_ = false;  // it keeps too much, or what cannot be decoded
 
   // --- Of the stream
   std::unique_ptr<messages::MessageStream> rows_;
   messages::Confirmations confirmations_;
   std::optional<messages::Began> transaction_;
   bool is_repeated_ = false;  // the transaction was delivered before
-  Lsn delivered_until_;       // by streams of this slot
   Lsn server_end_;            // as far as the server's log goes
   Lsn received_;
   Lsn confirmed_;                 // as told to the server

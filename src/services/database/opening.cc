@@ -113,7 +113,7 @@ postgres::Task<rt::Result<Opening, OpeningFault>> open_database(postgres::Surrou
   if (server.is_read_only)
     co_return refuse("this database is read-only (default_transaction_read_only), and policies are asked by writing");
 
-  Opening out;
+  Opening out{.is_by_ipv4 = server.is_by_ipv4};
   const auto found = co_await look_at_schema(connection);
   if (!found) co_return fail_with(found.error());
   out.migrations_found = out.migrations = found->migrations;

@@ -51,7 +51,8 @@ struct Opening {
   bool has_migrated = false;                   // something had to be done
   std::chrono::milliseconds migration_took{};  // with the wait for others that do the same
   postgres::PartitionUpkeep partitions;
-  std::string superuser;  // name of the login where it is one, else empty
+  bool is_by_ipv4 = false;  // it has no address of IPv6
+  std::string superuser;    // name of the login where it is one, else empty
 };
 
 // kForPool: other sessions have to leave room for all that a tenant may need.

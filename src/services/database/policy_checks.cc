@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
 namespace rt::database {
@@ -23,6 +26,15 @@ std::string key_of(const RightsQuestion& question) {
 }
 
 constexpr std::string_view kClosed = "the connection was closed";
+
+// By expressions, which somebody changes all the time if these are not enough.
+constexpr int kAttemptsMax = 3;
+
+std::vector<const RightsQuestion*> questions_of(const auto& batch) {
+  std::vector<const RightsQuestion*> out;
+  for (const auto& pending : batch) out.push_back(&pending->question);
+  return out;
+}
 
 RightsFault pool_exhausted(std::string text) { return {RightsFaultKind::kPoolExhausted, std::move(text)}; }
 
@@ -54,7 +66,7 @@ void PolicyChecks::ask(RightsQuestion question, Answer answer) {
   }
   std::string key = key_of(question);
   const bool reads = question.asked.broadcast_read || question.asked.presence_read;
-  if (const auto same = pending_.find(key); same != pending_.end()) {
+  if (const auto same = unsent_.find(key); same != unsent_.end()) {
     if (same->second->answers.size() >= config_.sharing_max) {
       counters_.refused.add();
       return answer(tl::make_unexpected(pool_exhausted("too many wait for the same answer already: try again")));
@@ -75,36 +87,51 @@ void PolicyChecks::ask(RightsQuestion question, Answer answer) {
                                                    .since = now,
                                                    .due = now + config_.queue_target,
                                                    .bytes = bytes,
-                                                   .reads = reads});
+                                                   .reads = reads,
+                                                   .by_probes = config_.method == PolicyMethod::kProbes});
   bytes_ += bytes;
   pending->answers.push_back(std::move(answer));
-  pending_.emplace(std::move(key), pending);
+  unsent_.emplace(std::move(key), pending);
+  ++unanswered_;
   waiting_.push_back(std::move(pending));
   serve();
 }
 
 void PolicyChecks::serve() {
-  while (!is_closed_ && workers_ < config_.batches_max && has_waiting()) {
-    ++workers_;
-    group_.spawn(work());
-  }
-  watch();
+  if (workers_ == config_.batches_max) return watch();
+  ++workers_;
+  group_.spawn(work());
 }
 
 postgres::Task<void> PolicyChecks::work() {
-  while (!is_closed_ && has_waiting()) co_await run(next_batch());
+  // What else comes in this turn of the loop goes along.
+  co_await boost::asio::post(co_await boost::asio::this_coro::executor, boost::asio::use_awaitable);
+  while (!is_closed_ && has_waiting()) {
+    auto batch = next_batch();
+    watch();
+    co_await run(std::move(batch));
+  }
   --workers_;
   if (on_quiet_ && !has_waiting()) on_quiet_();
 }
 
 std::vector<PolicyChecks::PendingRef> PolicyChecks::next_batch() {
   std::deque<PendingRef>& queue = again_.empty() ? waiting_ : again_;
-  const std::size_t most = policies_see_probes_ || queue.front()->is_alone ? 1 : batch_max_;
+  const auto by_probes = [this](Pending& pending) {
+    pending.by_probes = pending.by_probes || !expressions_.is_worth_asking(pending.question.claims.role, clock_.now());
+    return pending.by_probes;
+  };
+  const bool are_probes = by_probes(*queue.front());
+  const std::size_t most = are_probes && (policies_see_probes_ || queue.front()->is_alone) ? 1 : batch_max_;
   std::vector<PendingRef> batch;
   std::size_t bytes = 0;
-  while (!queue.empty() && batch.size() < most && (batch.empty() || !queue.front()->is_alone)) {
+  while (!queue.empty() && batch.size() < most && (batch.empty() || !queue.front()->is_alone) &&
+         by_probes(*queue.front()) == are_probes) {
     bytes += queue.front()->bytes;
     if (!batch.empty() && bytes > ProbeBatch::kBytesMax) break;
+    // Who asks the same from now on may do so after a policy was changed, and after the database has looked at it. So
+    // what is sent is shared no more.
+    if (&queue == &waiting_) unsent_.erase(queue.front()->key);
     batch.push_back(std::move(queue.front()));
     queue.pop_front();
   }
@@ -112,29 +139,51 @@ std::vector<PolicyChecks::PendingRef> PolicyChecks::next_batch() {
 }
 
 postgres::Task<void> PolicyChecks::run(std::vector<PendingRef> batch) {
-  std::vector<const RightsQuestion*> questions;
-  for (const PendingRef& pending : batch) questions.push_back(&pending->question);
-  using SeesProbes = ProbeBatch::SeesProbes;
-  ProbeBatch probes(questions, clock_.wall(), random_,
-                    policies_see_probes_ ? SeesProbes::kLook : SeesProbes::kDoNotLook);
   counters_.transactions.add();
+  if (batch.front()->by_probes) {
+    co_await run_probes(std::move(batch));
+  } else {
+    co_await run_expressions(std::move(batch));
+  }
+  watch();
+}
+
+// nullopt: there was no connection for it in time, and all have been told so.
+postgres::Task<std::optional<postgres::SectionsReply>> PolicyChecks::send(postgres::Batch statements,
+                                                                          const std::vector<PendingRef>& whose) {
   const Time began = clock_.now();
-  const auto reply = co_await pool_.run_sections(probes.take());
+  auto reply = co_await pool_.run_sections(std::move(statements));
   if (!reply && reply.error().kind == ErrorClass::kNoConnection && pool_.open_connections() > 0) {
     // All of them are busy with something else.
-    for (const PendingRef& pending : batch) {
+    for (const PendingRef& pending : whose) {
       note_given_up();
       answer(pending, tl::make_unexpected(pool_exhausted(reply.error().message)));
     }
-    co_return;
+    co_return std::nullopt;
   }
-  const ProbeAnswers answers = probes.read(reply);
-  if (reply) {
-    adapt(clock_.now() - began);
-    if (batch.size() > 1 || policies_see_probes_) policies_see_probes_ = answers.policies_see_probes;
-  }
+  if (reply) adapt(clock_.now() - began);
+  co_return reply;
+}
+
+postgres::Task<void> PolicyChecks::run_probes(std::vector<PendingRef> batch) {
+  using SeesProbes = ProbeBatch::SeesProbes;
+  const auto questions = questions_of(batch);
+  ProbeBatch probes(questions, clock_.wall(), random_,
+                    policies_see_probes_ ? SeesProbes::kLook : SeesProbes::kDoNotLook);
+  const auto reply = co_await send(probes.take(), batch);
+  if (!reply) co_return;
+  const ProbeAnswers answers = probes.read(*reply);
+  if (*reply && (batch.size() > 1 || policies_see_probes_)) policies_see_probes_ = answers.policies_see_probes;
   for (std::size_t i = 0; i < batch.size(); ++i) take_over(batch[i], answers.answers[i]);
-  watch();
+}
+
+postgres::Task<void> PolicyChecks::run_expressions(std::vector<PendingRef> batch) {
+  const auto questions = questions_of(batch);
+  ExpressionBatch expressions(questions, clock_.wall(), expressions_);
+  const auto reply = co_await send(expressions.take(), batch);
+  if (!reply) co_return;
+  const auto answers = expressions.read(*reply, expressions_);
+  for (std::size_t i = 0; i < batch.size(); ++i) take_over(batch[i], answers[i]);
 }
 
 void PolicyChecks::adapt(Duration took) {
@@ -153,20 +202,35 @@ void PolicyChecks::take_over(const PendingRef& pending, const ProbeAnswer& said)
                       .presence_write = join(pending->known.presence_write, said.answer->presence_write)};
   }
   if (said.is_complete()) return answer(pending, said.answer ? RightsAnswer(pending->known) : said.answer);
-  if (is_closed_)
-    return answer(pending, tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, std::string(kClosed)}));
   if (said.has_to_be_alone) {
     pending->is_alone = true;
     counters_.again_alone.add();
   } else {
     pending->question.asked = said.remains;
   }
+  ask_again(pending);
+}
+
+void PolicyChecks::take_over(const PendingRef& pending, const ExpressionAnswer& said) {
+  using What = ExpressionAnswer::What;
+  if (said.what == What::kAnswer) {
+    if (said.answer) counters_.by_expressions.add();
+    return answer(pending, said.answer);
+  }
+  if (said.is_unsure) expressions_.note_unsure(pending->question.claims.role, clock_.now());
+  pending->by_probes = said.what == What::kByProbes || ++pending->attempts >= kAttemptsMax;
+  ask_again(pending);
+}
+
+void PolicyChecks::ask_again(const PendingRef& pending) {
+  if (is_closed_)
+    return answer(pending, tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, std::string(kClosed)}));
   pending->due = clock_.now() + config_.queue_target;
   again_.push_back(pending);
 }
 
 void PolicyChecks::answer(const PendingRef& pending, const RightsAnswer& said) {
-  pending_.erase(pending->key);
+  --unanswered_;
   bytes_ -= pending->bytes;
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - pending->since).count();
   (pending->reads ? times_.reading : times_.writing).record(took);
@@ -194,6 +258,7 @@ postgres::Task<void> PolicyChecks::give_up_late() {
       continue;
     }
     queue.pop_front();
+    if (!is_of_again) unsent_.erase(first->key);
     note_given_up();
     answer(first, tl::make_unexpected(pool_exhausted("waited " + std::to_string(config_.queue_target.count()) +
                                                      " ms for a connection")));
@@ -204,6 +269,7 @@ postgres::Task<void> PolicyChecks::give_up_late() {
 void PolicyChecks::close() {
   is_closed_ = true;
   closed_.set();
+  unsent_.clear();
   for (auto* queue : {&again_, &waiting_}) {
     for (const PendingRef& pending : std::exchange(*queue, {}))
       answer(pending, tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, std::string(kClosed)}));

@@ -2,7 +2,7 @@
 //
 // While a transaction is under way on each connection, questions gather; the next one takes as many as it may, so a
 // crowd costs few transactions and a single client no wait. Where transactions take long, fewer share one, because all
-// of them have their answers at its end. Who asks what another one is asking gets the same answer.
+// of them have their answers at its end. Who asks what another one waits to ask gets the same answer.
 // Nothing is remembered: policies may change.
 #pragma once
 
@@ -21,12 +21,17 @@
 #include "io/postgres/pool.h"
 #include "io/postgres/task_group.h"
 #include "model/rights_question.h"
+#include "services/database/policy_expressions.h"
 #include "services/database/policy_probes.h"
 #include "services/database/recent_failures.h"
 
 namespace rt::database {
 
+// How the policies are asked. kExpressions: without writing where that is sure to give the same answer, else by probes.
+enum class PolicyMethod : std::uint8_t { kProbes, kExpressions };
+
 struct PolicyChecksConfig {
+  PolicyMethod method = PolicyMethod::kProbes;
   std::size_t batches_max = 1;                    // under way: as many as the pool has connections
   std::chrono::milliseconds queue_target{5'000};  // a question that has waited longer for its turn is given up
   std::size_t waiting_max = 10'000;               // questions; more are refused
@@ -47,9 +52,10 @@ struct PolicyCounters {
   Counter questions;
   Counter shared;  // got the answer to the same question of somebody else
   Counter transactions;
-  Counter again_alone;  // were asked once more, by themselves
-  Counter given_up;     // waited too long
-  Counter refused;      // because too many did, or too many wait
+  Counter by_expressions;  // were answered without writing
+  Counter again_alone;     // were asked once more, by themselves
+  Counter given_up;        // waited too long
+  Counter refused;         // because too many did, or too many wait
 };
 
 class PolicyChecks {  // loop-bound
@@ -72,7 +78,7 @@ class PolicyChecks {  // loop-bound
   void close();
   postgres::Task<void> drained();
 
-  bool is_idle() const { return pending_.empty(); }
+  bool is_idle() const { return unanswered_ == 0; }
   // Questions that have not been put to the database yet.
   bool has_waiting() const { return !again_.empty() || !waiting_.empty(); }
   // Called when a transaction has ended and nothing waits: others may use the pool.
@@ -88,7 +94,9 @@ class PolicyChecks {  // loop-bound
     std::size_t bytes = 0;
     bool reads = false;
     bool is_alone = false;
-    Rights known{};  // of an answer that is not complete yet
+    bool by_probes = true;
+    int attempts = 0;  // by expressions
+    Rights known{};    // of an answer that is not complete yet
   };
   using PendingRef = std::shared_ptr<Pending>;
 
@@ -96,8 +104,14 @@ class PolicyChecks {  // loop-bound
   postgres::Task<void> work();
   std::vector<PendingRef> next_batch();
   postgres::Task<void> run(std::vector<PendingRef> batch);
+  postgres::Task<void> run_probes(std::vector<PendingRef> batch);
+  postgres::Task<void> run_expressions(std::vector<PendingRef> batch);
+  postgres::Task<std::optional<postgres::SectionsReply>> send(postgres::Batch batch,
+                                                              const std::vector<PendingRef>& whose);
   void adapt(Duration took);
   void take_over(const PendingRef& pending, const ProbeAnswer& answer);
+  void take_over(const PendingRef& pending, const ExpressionAnswer& answer);
+  void ask_again(const PendingRef& pending);
   void answer(const PendingRef& pending, const RightsAnswer& answer);
   void note_given_up();
   void watch();
@@ -113,13 +127,15 @@ class PolicyChecks {  // loop-bound
   const std::function<void()> on_too_many_;
   std::function<void()> on_quiet_;
 
-  std::unordered_map<std::string, PendingRef> pending_;  // all of them, by what is asked
-  std::deque<PendingRef> again_;                         // have been asked once; go first
-  std::deque<PendingRef> waiting_;                       // in the order in which they came
+  std::deque<PendingRef> again_;                        // have been asked once; go first
+  std::deque<PendingRef> waiting_;                      // in the order in which they came
+  std::unordered_map<std::string, PendingRef> unsent_;  // the same by what is asked
+  std::size_t unanswered_ = 0;
   std::size_t bytes_ = 0;
   std::size_t workers_ = 0;  // each has at most one transaction under way
   std::size_t batch_max_ = ProbeBatch::kQuestionsMax;
   bool policies_see_probes_ = false;
+  KnownExpressions expressions_;
   bool is_closed_ = false;
   bool is_watched_ = false;
   postgres::Event closed_;

@@ -1,12 +1,11 @@
 #include "services/database/policy_probes.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <utility>
 
 #include "base/check.h"
 #include "protocol/json/value.h"
+#include "services/database/asking_as.h"
 
 namespace rt::database {
 namespace {
@@ -15,11 +14,6 @@ using postgres::ErrorClass;
 using postgres::PgError;
 using postgres::Statement;
 
-// A plan that was made for one user must not serve another: where a function calls itself immutable and is not, it is
-// computed once for each plan.
-constexpr const char* kPrepare =
-    "SELECT pg_catalog.set_config('plan_cache_mode', 'force_custom_plan', true), "
-    "pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)";
 // What is not yet done as somebody else names everything of pg_catalog by its schema, because a schema of users may be
 // searched first, and an operator there fit better: it would run with our rights.
 //
@@ -38,14 +32,6 @@ constexpr const char* kWriteRows =
     "INSERT INTO realtime.messages (id, topic, extension, inserted_at, updated_at) "
     "SELECT p.id, p.topic, p.extension, $4::pg_catalog.timestamp, $4::pg_catalog.timestamp "
     "FROM unnest($1::pg_catalog.uuid[], $2::pg_catalog.text[], $3::pg_catalog.text[]) AS p (id, topic, extension)";
-constexpr const char* kHurry = "SELECT pg_catalog.set_config('statement_timeout', $1, true)";
-constexpr const char* kSave = "SAVEPOINT before_question";
-constexpr const char* kGoBack = "ROLLBACK TO SAVEPOINT before_question";
-constexpr const char* kSettings =
-    "SELECT pg_catalog.set_config('realtime.topic', $1, true), pg_catalog.set_config('request.jwt.claims', $2, true), "
-    "pg_catalog.set_config('request.jwt.claim.sub', $3, true), "
-    "pg_catalog.set_config('request.jwt.claim.role', $4, true), "
-    "pg_catalog.set_config('request.headers', $5, true), pg_catalog.set_config('role', $4, true)";
 // The time leaves one partition to look into.
 constexpr const char* kLook =
     "SELECT id FROM realtime.messages WHERE inserted_at = $1::timestamp AND id = ANY ($2::uuid[])";
@@ -53,63 +39,6 @@ constexpr const char* kLook =
 constexpr const char* kTry =
     "INSERT INTO realtime.messages (topic, extension, inserted_at, updated_at) VALUES ($1, $2, $3::timestamp, "
     "$3::timestamp)";
-
-constexpr std::string_view kBroadcast = "broadcast";
-constexpr std::string_view kPresence = "presence";
-
-// `{"a","b"}`, quoted as an array of texts is.
-class ArrayText {
- public:
-  void add(std::string_view element) {
-    text_ += text_.size() == 1 ? "\"" : ",\"";
-    for (const char c : element) {
-      if (c == '"' || c == '\\') text_ += '\\';
-      text_ += c;
-    }
-    text_ += '"';
-  }
-  std::string take() { return std::move(text_) + "}"; }
-
- private:
-  std::string text_ = "{";
-};
-
-// In UTC, to the microsecond.
-std::string timestamp(std::chrono::system_clock::time_point time) {
-  using namespace std::chrono;
-  const auto day = floor<days>(time);
-  const year_month_day date(day);
-  const hh_mm_ss of_day(floor<microseconds>(time - day));
-  char out[48];
-  std::snprintf(out, sizeof out, "%04d-%02u-%02u %02lld:%02lld:%02lld.%06lld", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                static_cast<long long>(of_day.hours().count()), static_cast<long long>(of_day.minutes().count()),
-                static_cast<long long>(of_day.seconds().count()), static_cast<long long>(of_day.subseconds().count()));
-  return out;
-}
-
-// The source text of the claims, with the times that have a fraction rounded.
-std::string claims_for_policies(const Claims& claims) {
-  const auto is_fraction = [](std::string_view name, json::Value value) {
-    return (name == "exp" || name == "iat") && value.type() == json::Type::kNumber && !value.integer();
-  };
-  const json::Value all(claims.json);
-  bool has_fraction = false;
-  for (json::Elements members(all); const auto value = members.next();)
-    has_fraction = has_fraction || is_fraction(json::unescape(members.key()), *value);
-  if (!has_fraction) return claims.json;
-  std::string out = "{";
-  for (json::Elements members(all); const auto value = members.next();) {
-    out.append(out.size() == 1 ? "" : ",").append(members.key()).append(":");
-    const double number = value->number().value_or(0);
-    if (is_fraction(json::unescape(members.key()), *value) && std::abs(number) < 1e15) {
-      out += std::to_string(std::llround(number));
-    } else {
-      out.append(value->text());
-    }
-  }
-  return out + "}";
-}
 
 bool is_none(std::string_view role) {
   constexpr std::string_view kNone = "none";
@@ -192,11 +121,11 @@ ProbeBatch::ProbeBatch(std::span<const RightsQuestion* const> questions, std::ch
   batch_.statement_timeout = kTimeout;
   batch_.patience = kPatience;
   const std::string time = timestamp(now);
-  prepared_ = add({.sql = kPrepare, .parameters = {std::to_string(kTimeout.count())}});
+  prepared_ = add(begin_asking(kTimeout));
   if (!is_alone() || sees_probes == SeesProbes::kLook) prepared_ = sees_probes_ = add({.sql = kSeesProbes});
   write_rows(time);
-  if (!is_alone()) add({.sql = kHurry, .parameters = {std::to_string(kSharedTimeout.count())}});
-  add({.sql = kSave});
+  if (!is_alone()) add(set_timeout(kSharedTimeout));
+  add(save());
   for (Asked& asked : asked_) ask(asked, time);
 }
 
@@ -211,7 +140,8 @@ void ProbeBatch::write_rows(const std::string& now) {
   ArrayText extensions;
   bool has_any = false;
   for (const Asked& asked : asked_) {
-    for (const auto& [id, extension] : {std::pair(&asked.broadcast_id, kBroadcast), {&asked.presence_id, kPresence}}) {
+    for (const auto& [id, extension] :
+         {std::pair(&asked.broadcast_id, kBroadcastExtension), {&asked.presence_id, kPresenceExtension}}) {
       if (id->empty()) continue;
       has_any = true;
       ids.add(*id);
@@ -224,25 +154,20 @@ void ProbeBatch::write_rows(const std::string& now) {
 
 void ProbeBatch::ask(Asked& asked, const std::string& now) {
   const RightsQuestion& question = *asked.question;
-  const auto take_the_role = [&] {
-    return add({.sql = kSettings,
-                .parameters = {question.topic, claims_for_policies(question.claims), question.claims.subject,
-                               question.claims.role, question.headers ? *question.headers : "{}"}});
-  };
   const auto attempt = [&](std::string_view extension) {
     return add({.sql = kTry, .parameters = {question.topic, std::string(extension), now}});
   };
-  if (&asked != &asked_.front()) add({.sql = kGoBack, .runs = postgres::Runs::kInAnyCase});
-  asked.settings = take_the_role();
+  if (&asked != &asked_.front()) add(go_back());
+  asked.settings = add(become(question));
   if (reads(question.asked)) {
     ArrayText ids;
     if (!asked.broadcast_id.empty()) ids.add(asked.broadcast_id);
     if (!asked.presence_id.empty()) ids.add(asked.presence_id);
     asked.look = add({.sql = kLook, .parameters = {now, ids.take()}});
   }
-  if (question.asked.broadcast_write) asked.write_broadcast = attempt(kBroadcast);
+  if (question.asked.broadcast_write) asked.write_broadcast = attempt(kBroadcastExtension);
   // Which sees the row of the broadcast. Where that was denied, it is skipped and asked for later.
-  if (question.asked.presence_write) asked.write_presence = attempt(kPresence);
+  if (question.asked.presence_write) asked.write_presence = attempt(kPresenceExtension);
 }
 
 ProbeAnswers ProbeBatch::read(const postgres::SectionsReply& reply) const {

@@ -76,12 +76,18 @@ postgres::Task<void> TenantDatabase::open() {
   } else {
     fail(opening.error());
   }
-  settled_.set();
+  settle();
 }
 
 void TenantDatabase::become_ready(const Opening& opening) {
   parts_.counters.opened.add();
   if (parts_.on_opened) parts_.on_opened(tenant_, opening);
+  if (opening.is_by_ipv4) {
+    log(LogLevel::kWarning, "DatabaseIpVersionIsIpv4",
+        "the host of the database has no address of IPv6, so it is reached by IPv4; if that should not be, give the "
+        "name "
+        "such an address");
+  }
   note_partitions(opening.partitions);
   postgres::ConnectionSettings how = settings_.connection;
   how.application_name = "realtime_connect";
@@ -95,7 +101,8 @@ void TenantDatabase::become_ready(const Opening& opening) {
                                            [this](const postgres::PgError& error) { on_trouble(error); });
   checks_ = std::make_unique<PolicyChecks>(
       parts_.surroundings.io, *pool_,
-      PolicyChecksConfig{.batches_max = settings_.pool_size,
+      PolicyChecksConfig{.method = settings_.policy_method.value_or(parts_.config.policy_method),
+                         .batches_max = settings_.pool_size,
                          .queue_target = settings_.queue_target,
                          .waiting_max = parts_.config.waiting_max,
                          .superuser = opening.superuser},
@@ -177,7 +184,7 @@ postgres::Task<void> TenantDatabase::stop(MessageFeed::Slot slot,
   stage_ = Stage::kStopping;
   on_end_ = nullptr;
   set_connected(false);
-  settled_.set();
+  settle();
   stopped_.set();
   answer_waiting({RightsFaultKind::kUnavailable, "the connection was closed"});
   cancellation_->cancel();
@@ -188,6 +195,16 @@ postgres::Task<void> TenantDatabase::stop(MessageFeed::Slot slot,
   if (checks_) co_await checks_->drained();
   if (replay_) co_await replay_->drained();
   co_await group_.drained();
+}
+
+std::shared_ptr<postgres::Event> TenantDatabase::settling() {
+  RT_CHECK(is_opening());
+  return settling_.emplace_back(std::make_shared<postgres::Event>(parts_.surroundings.io));
+}
+
+void TenantDatabase::settle() {
+  settled_.set();
+  for (const auto& event : std::exchange(settling_, {})) event->set();
 }
 
 void TenantDatabase::set_connected(bool is_connected) {
@@ -227,7 +244,7 @@ postgres::Task<void> TenantDatabase::recover() {
     const auto opening =
         co_await open_database(parts_.surroundings, settings_, Purpose::kForSchema, parts_.migrating, cancellation_);
     if (stage_ != Stage::kReady) co_return;
-    if (opening || pool_->open_connections() > 0) {
+    if (opening || (pool_->open_connections() > 0 && !pool_->server().is_read_only)) {
       is_recovering_ = false;
       recovery_failure_.clear();
       recovered_at_ = parts_.clock.now();

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -33,6 +34,7 @@ struct TenantDatabaseConfig {
   std::chrono::seconds recovery_window{600};        // a connection that is lost is given up after so long
   std::chrono::seconds partition_interval{6 * 3600};
   int vacant_minutes_max = 12;                            // without clients and questions; then the connection ends
+  PolicyMethod policy_method = PolicyMethod::kProbes;     // of tenants that do not say
   std::size_t waiting_max = 10'000;                       // questions that wait for the connection; more are refused
   std::size_t waiting_bytes_max = std::size_t{64} << 20;  // likewise
   std::size_t replay_bytes_max = std::size_t{128} << 20;  // messages that are replayed, of all tenants together
@@ -111,6 +113,8 @@ class TenantDatabase {  // loop-bound
   void replay(ReplayQuestion question, AnswerReplay answer);
   bool is_connected() const { return stage_ == Stage::kReady && !is_recovering_; }
   bool is_opening() const { return stage_ == Stage::kOpening; }
+  // While it is being opened: set when it no longer is, at the latest by stop().
+  std::shared_ptr<postgres::Event> settling();
   bool has_given_up() const { return stage_ == Stage::kFailed; }
 
   // Called every minute, with the number of clients. True: nobody has needed it for so long that it should be stopped.
@@ -139,6 +143,7 @@ class TenantDatabase {  // loop-bound
   void on_trouble(const postgres::PgError& error);
   void answer_waiting(const RightsFault& fault);
   void set_connected(bool is_connected);
+  void settle();
   void log(LogLevel level, std::string_view code, const std::string& text) const;
   void end();
 
@@ -158,9 +163,10 @@ class TenantDatabase {  // loop-bound
   std::chrono::milliseconds recovery_pause_{};  // before the next attempt
   std::string recovery_failure_;                // of the last attempt; empty: there was none yet
   const std::shared_ptr<postgres::Cancellation> cancellation_ = std::make_shared<postgres::Cancellation>();
-  std::size_t waiting_bytes_ = 0;  // more than they have, once some were given up
-  postgres::Event settled_;        // it is no longer being opened
-  postgres::Event stopped_;        // for recover()
+  std::size_t waiting_bytes_ = 0;                           // more than they have, once some were given up
+  postgres::Event settled_;                                 // it is no longer being opened
+  std::vector<std::shared_ptr<postgres::Event>> settling_;  // the same, for others
+  postgres::Event stopped_;                                 // for recover()
   std::unique_ptr<postgres::Pool> pool_;
   std::unique_ptr<PolicyChecks> checks_;
   std::unique_ptr<MessageFeed> feed_;

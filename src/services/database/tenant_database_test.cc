@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 
 #include "testing/tenant_schema.h"
@@ -136,6 +137,43 @@ TEST_CASE("stored messages are there only while the database is connected") {
   CHECK(replayed[1].has_value());
 }
 
+TEST_CASE("whoever waits for a connection to be made hears of it, and of an end before") {
+  const auto waits = [](Project& project) {
+    auto is_set = std::make_unique<std::optional<bool>>();
+    std::shared_ptr<postgres::Event> settled;
+    project.loop.on_loop([&] { settled = project.database->settling(); });
+    project.loop.begin(settled->wait_until(Time::max()), *is_set);
+    return std::pair(std::move(settled), std::move(is_set));
+  };
+  {
+    Project project;
+    const auto [event, is_set] = waits(project);
+    project.loop.until([&] { return is_set->has_value(); });
+    CHECK(project.database->is_connected());
+  }
+  Project project;
+  const auto [event, is_set] = waits(project);
+  project.stop();
+  project.loop.until([&] { return is_set->has_value(); });
+}
+
+TEST_CASE("a database that is reached by IPv4 is named in the log once, and one by a socket is not") {
+  const auto warnings = [](const std::string& host) {
+    postgres::ConnectionSettings how = PostgresLoop::settings();
+    how.host = host;
+    how.tls = postgres::TlsMode::kOff;
+    Project project({}, how);
+    project.until_connected();
+    testing::PostgresCluster::shared().sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'realtime_connect'");
+    project.ask("t");
+    project.loop.until([&] { return project.answers.size() == 1; });
+    return std::ranges::count(project.log.codes, "DatabaseIpVersionIsIpv4");
+  };
+  CHECK(warnings("127.0.0.1") == 1);
+  CHECK(warnings(testing::PostgresCluster::shared().socket_directory()) == 0);
+}
+
 TEST_CASE("a connection that nobody needs is let go of after twelve minutes [T-039]") {
   Project project;
   project.until_connected();
@@ -213,6 +251,37 @@ TEST_CASE("a connection that ends is opened again, and a question after it is an
   project.ask("after");
   project.loop.until([&] { return project.answers.size() == 2; });
   CHECK(project.answers[1]->broadcast_read == true);
+}
+
+TEST_CASE("a database in which nothing can be written any more is asked again when it can be") {
+  Project project;
+  project.ask("before");
+  project.loop.until([&] { return project.answers.size() == 1; });
+  {
+    const testing::PostgresCluster::Setting demoted(testing::PostgresCluster::shared(), "default_transaction_read_only",
+                                                    "on");
+    project.ask("refused");
+    project.loop.until([&] { return project.answers.size() == 2; });
+    CHECK(project.answers[1].error().kind == RightsFaultKind::kUnavailable);
+    project.loop.until([&] { return !project.database->is_connected(); });
+    // From then on it is told what is wrong.
+    const auto says_why = [&] {
+      return !project.answers.back() && project.answers.back().error().text.find("read-only (") != std::string::npos;
+    };
+    const Time patience = project.clock.now() + PostgresLoop::kPatience;
+    while (!says_why()) {
+      REQUIRE(project.clock.now() < patience);
+      const std::size_t before = project.answers.size();
+      project.ask("refused, too");
+      project.loop.until([&] { return project.answers.size() > before; });
+    }
+  }
+  project.until_connected();
+  const std::size_t before = project.answers.size();
+  project.ask("after");
+  project.loop.until([&] { return project.answers.size() > before; });
+  CHECK(project.answers.back()->broadcast_read == true);
+  CHECK(project.ends == 0);
 }
 
 }  // namespace

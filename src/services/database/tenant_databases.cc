@@ -359,8 +359,8 @@ postgres::Task<void> TenantDatabases::tell_health(std::string external_id, std::
     out.is_connected = database.is_connected();
     out.is_streaming = found->second->state->is_streaming;
     if (out.is_connected || !database.is_opening() || clock_.now() >= deadline) break;
-    postgres::Event pause(loop_->io);
-    co_await pause.wait_until(clock_.now() + std::chrono::milliseconds(20));
+    const auto settled = database.settling();
+    co_await settled->wait_until(deadline);
   }
   done(out);
 }

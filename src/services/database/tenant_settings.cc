@@ -12,6 +12,13 @@ namespace {
 constexpr std::int64_t kPoolSizeMax = 100;
 constexpr std::int64_t kQueueTargetMax = 60'000;
 
+// What is neither is none, as with the numbers.
+std::optional<PolicyMethod> method_of(std::string_view text) {
+  if (text == "probes") return PolicyMethod::kProbes;
+  if (text == "expressions") return PolicyMethod::kExpressions;
+  return std::nullopt;
+}
+
 // Members of the stored object, decrypted where they are stored encrypted.
 class Stored {
  public:
@@ -74,6 +81,7 @@ Result<std::optional<TenantSettings>> settings_of(const TenantRecord& tenant, co
   out.pool_size = static_cast<std::size_t>(stored.positive("db_pool", 1, kPoolSizeMax));
   out.subscription_pool_size = static_cast<std::size_t>(stored.positive("subs_pool_size", 1, kPoolSizeMax));
   out.queue_target = std::chrono::milliseconds(stored.positive("db_queue_target", 5'000, kQueueTargetMax));
+  out.policy_method = method_of(stored.plain("policy_checks", ""));
   out.publication = stored.plain("publication", out.publication);
   out.slot_mode = parse_slot_mode(stored.plain("slot_mode", ""));
   out.region = stored.plain("region", "");

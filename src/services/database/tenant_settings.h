@@ -12,6 +12,7 @@
 #include "domain/tenants/encryption.h"
 #include "io/postgres/settings.h"
 #include "model/tenant.h"
+#include "services/database/policy_checks.h"
 
 namespace rt::database {
 
@@ -24,6 +25,7 @@ struct TenantSettings {
   std::size_t pool_size = 1;                      // db_pool
   std::size_t subscription_pool_size = 1;         // subs_pool_size; counts in the budget of connections only
   std::chrono::milliseconds queue_target{5'000};  // db_queue_target: how long one may wait for a connection
+  std::optional<PolicyMethod> policy_method{};    // policy_checks; nullopt: as the node has it
   std::string publication = "supabase_realtime";
   std::optional<SlotMode> slot_mode{};  // nullopt: that of the server
   std::string region;                   // empty: none

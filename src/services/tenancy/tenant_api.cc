@@ -90,9 +90,6 @@ std::string view_of(const TenantRecord& tenant) {
          ",\"extensions\":[" + extensions + "]}";
 }
 
-// Versions of the schema in a tenant's database; one that has them all needs nothing.
-constexpr std::int64_t kMigrations = 81;
-
 struct Health {
   bool is_healthy = true;
   bool is_connected = false;
@@ -188,7 +185,7 @@ void TenantApi::tell_health(const std::string& external_id, const Answer& answer
                   .is_streaming = database.is_streaming,
                   .users = node_.connected_users(external_id)};
     if (database.has_database && !database.is_connected) {
-      const bool lacks_migrations = tenant->migrations_ran < kMigrations;
+      const bool lacks_migrations = tenant->migrations_ran < node_.migrations;
       health.is_healthy = health.users == 0 && !lacks_migrations;
       if (health.users == 0 && lacks_migrations) node_.prepare_database(external_id, [](bool) {});
     }

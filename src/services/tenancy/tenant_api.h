@@ -34,7 +34,8 @@ struct TenantApiNode {
   std::function<void(const std::string& external_id, std::function<void()> done)> disconnect_database;
   // Makes the schema in its database, or brings it up to date. False: it could not be done.
   std::function<void(const std::string& external_id, std::function<void(bool)> done)> prepare_database;
-  std::string region;  // of this node; empty: none
+  std::int64_t migrations = 0;  // a tenant's database that has so many needs nothing
+  std::string region;           // of this node; empty: none
   std::string node_name;
 };
 

@@ -36,6 +36,7 @@ struct Node {
                          prepared.push_back(name);
                          done(is_preparable);
                        },
+                   .migrations = 81,
                    .region = region,
                    .node_name = "realtime@127.0.0.1"});
     std::promise<http::Response> done;
