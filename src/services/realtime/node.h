@@ -59,6 +59,9 @@ struct Node {
   Random& random;
   RightsSource ask_rights;  // set before the workers run; empty: no tenant has a database
   InterestTable interest;
+  static constexpr std::size_t kRestWaitingBytesMax = std::size_t{256} << 20;
+  // As LiveTenant has it, of all tenants. Shared with requests, which may be answered when this is gone.
+  const std::shared_ptr<ByteBudget> rest_waiting = std::make_shared<ByteBudget>(kRestWaitingBytesMax);
   std::atomic<bool> draining{false};
   std::atomic<std::int64_t> long_polls{0};  // sessions of that kind, of all tenants
   std::vector<Shard*> shards;               // by worker index; complete before the workers run
