@@ -34,6 +34,11 @@ class Acme final : public rest::Tenant {
     RT_CHECK(is_valid_utf8(question.topic) && question.headers != nullptr && json::walk_document(*question.headers));
     answer(Rights{.broadcast_write = question.topic.size() % 2 == 0});
   }
+  rest::Room take_room(std::size_t bytes) override {
+    held_ += bytes;
+    return rest::Room::kThere;
+  }
+  void give_room_back(std::size_t bytes) override { held_ -= bytes; }
   void publish(Message message) override {
     RT_CHECK(message.topic.starts_with(kTopicPrefix) && message.topic.size() > kTopicPrefix.size());
     RT_CHECK(is_valid_utf8(message.topic) && is_valid_utf8(message.event));
@@ -44,6 +49,7 @@ class Acme final : public rest::Tenant {
 
  private:
   TenantRecord record_{.external_id = "acme"};
+  std::size_t held_ = 0;
 };
 
 std::string_view take_line(std::string_view& rest) {

@@ -113,6 +113,23 @@ suite('a batch', () => {
 });
 
 suite('where the database fails', () => {
+  test('what waits for a slow one is bounded, and who is over it is told to come again', async () => {
+    const slow = await projects.make({ sql: WAITING + maySend('public.waited(2)') });
+    const refusals = async () => (await projects.server.metrics()).value('realtime_rest_requests_refused_total', { reason: 'tenant_waiting' });
+    const before = await refusals();
+    const body = JSON.stringify({ text: 'x'.repeat(2_900_000) });
+    const answers = await Promise.all(Array.from({ length: 30 }, () => slow.sendOne('large', 'e', { body })));
+    const refused = answers.filter(({ status }) => status === 429);
+    assert.ok(refused.length > 0);
+    for (const { json } of refused)
+      assert.equal(json.message, 'Too many private messages wait for the tenant database, please send them again later');
+    assert.ok(answers.some(({ status }) => status === 202));
+    assert.equal(await refusals(), before + refused.length);
+    assert.equal((await slow.sendOne('large', 'e', { body })).status, 202);
+    const waiting = async () => (await projects.server.metrics()).value('realtime_rest_waiting_bytes');
+    await until(async () => (await waiting()) === 0, 'nothing to be held');
+  });
+
   let relay;
   let remote;
   before(async () => {

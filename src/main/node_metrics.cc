@@ -197,6 +197,16 @@ void write_long_polls(Exposition& out, const Writer& writer) {
   out.sample(writer.sum(&ShardCounters::long_polls_forgotten));
 }
 
+void write_rest(Exposition& out, const NodeParts& node, const Writer& writer) {
+  out.metric("realtime_rest_waiting_bytes", MetricType::kGauge,
+             "Private messages of REST requests that wait for the databases of tenants.");
+  out.sample(node.shards.empty() ? 0 : static_cast<std::int64_t>(node.shards.front()->node().rest_waiting->used()));
+  out.metric("realtime_rest_requests_refused_total", MetricType::kCounter,
+             "REST requests refused because too many private messages waited, of the tenant or of all.");
+  out.sample(writer.sum(&realtime::ShardCounters::rest_refused_tenant_full), {{"reason", "tenant_waiting"}});
+  out.sample(writer.sum(&realtime::ShardCounters::rest_refused_node_full), {{"reason", "node_waiting"}});
+}
+
 void write_rate_limits(Exposition& out, const Writer& writer) {
   using realtime::ShardCounters;
   out.metric("realtime_rate_limit_triggers_total", MetricType::kCounter,
@@ -450,6 +460,7 @@ std::string scrape_node(const NodeParts& node) {
                  &ShardCounters::memory_limit_cuts);
   write_drops(out, writer);
   write_long_polls(out, writer);
+  write_rest(out, node, writer);
   write_rate_limits(out, writer);
   write_replays(out, writer);
   write_presence(out, node, writer);

@@ -20,7 +20,10 @@ class AnswerMail final : public net::Mail {
 class RestTenant final : public rest::Tenant {
  public:
   RestTenant(realtime::Shard& shard, std::string request_id, std::shared_ptr<realtime::LiveTenant> tenant)
-      : shard_(shard), request_id_(std::move(request_id)), tenant_(std::move(tenant)) {}
+      : shard_(shard),
+        request_id_(std::move(request_id)),
+        tenant_(std::move(tenant)),
+        node_waiting_(shard.node().rest_waiting) {}
 
   const TenantRecord& record() const override { return tenant_->record(shard_.worker().index()); }
   Result<TokenRef, TokenFault> verify(std::string_view token) override { return shard_.verify(record(), token); }
@@ -38,6 +41,20 @@ class RestTenant final : public rest::Tenant {
              worker.post(std::make_unique<AnswerMail>(answer, std::move(said)));
            });
   }
+  rest::Room take_room(std::size_t bytes) override {
+    if (!tenant_->rest_waiting.take(bytes)) {
+      shard_.counters().rest_refused_tenant_full.add();
+      return rest::Room::kTenantIsFull;
+    }
+    if (node_waiting_->take(bytes)) return rest::Room::kThere;
+    tenant_->rest_waiting.give_back(bytes);
+    shard_.counters().rest_refused_node_full.add();
+    return rest::Room::kNodeIsFull;
+  }
+  void give_room_back(std::size_t bytes) override {
+    tenant_->rest_waiting.give_back(bytes);
+    node_waiting_->give_back(bytes);
+  }
   void publish(Message message) override {
     message.tenant = record().external_id;
     message.topic_hash = hash_of(shard_.node().hash_key, message.key());
@@ -49,6 +66,7 @@ class RestTenant final : public rest::Tenant {
   realtime::Shard& shard_;
   const std::string request_id_;
   const std::shared_ptr<realtime::LiveTenant> tenant_;
+  const std::shared_ptr<ByteBudget> node_waiting_;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/byte_budget.h"
 #include "base/clock.h"
 #include "model/tenant.h"
 #include "services/realtime/rate_meter.h"
@@ -70,7 +72,12 @@ class LiveTenant {
   void cease_to_want_database() { database_is_wanted_.store(false); }
 
   const std::string external_id;
+  // Private messages that came by REST and wait until it is known whether they may be sent. Four of the largest
+  // requests, and as much as may wait for the answers themselves.
+  static constexpr std::size_t kRestWaitingBytesMax = std::size_t{64} << 20;
+
   std::atomic<std::int64_t> long_polls{0};  // sessions of that kind, on all workers
+  ByteBudget rest_waiting{kRestWaitingBytesMax};
   RateMeter joins;
   RateMeter events;    // broadcasts taken from clients, and each of their deliveries
   RateMeter presence;  // states and changes of presence, and each delivery of those

@@ -69,6 +69,9 @@ struct Node {
   // database.
   std::function<void(std::string_view tenant)> want_database;
   InterestTable interest;
+  static constexpr std::size_t kRestWaitingBytesMax = std::size_t{256} << 20;
+  // As LiveTenant has it, of all tenants. Shared with requests, which may be answered when this is gone.
+  const std::shared_ptr<ByteBudget> rest_waiting = std::make_shared<ByteBudget>(kRestWaitingBytesMax);
   std::atomic<bool> draining{false};
   std::atomic<std::int64_t> long_polls{0};  // sessions of that kind, of all tenants
   std::vector<Shard*> shards;               // by worker index; complete before the workers run

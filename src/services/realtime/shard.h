@@ -41,10 +41,12 @@ struct ShardCounters {
   Counter published;
   Counter deliveries;
   Counter malformed_frames;
-  Counter dropped_size;         // over the tenant's payload limit
-  Counter dropped_frame_limit;  // a field over 255 bytes, for one receiver
-  Counter dropped_text_only;    // bytes, for one long-poll client
-  Counter memory_limit_cuts;    // sockets whose channels held too much
+  Counter dropped_size;              // over the tenant's payload limit
+  Counter dropped_frame_limit;       // a field over 255 bytes, for one receiver
+  Counter dropped_text_only;         // bytes, for one long-poll client
+  Counter memory_limit_cuts;         // sockets whose channels held too much
+  Counter rest_refused_tenant_full;  // requests whose private messages there was no room for
+  Counter rest_refused_node_full;
   Counter handshakes_refused;
   Counter log_lines_suppressed;
   Counter joins;                         // of all tenants, as their rates count them
@@ -236,6 +238,7 @@ class Shard final : public net::MessageHandler {
   void drain(std::size_t sessions_max);
 
   Node& node() { return node_; }
+  const Node& node() const { return node_; }
   net::Worker& worker() { return worker_; }
   LongPolls& long_polls() { return long_polls_; }
   PresenceDesk& presence() { return presence_; }

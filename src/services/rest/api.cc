@@ -88,16 +88,23 @@ void batch(const http::Request& request, const http::Body& body, const std::shar
   if (average + static_cast<double>(messages->size()) > limit)
     return respond(message(429, "Too many messages to broadcast, please reduce the batch size"));
 
+  std::vector<BatchMessage> public_ones;
   std::vector<BatchMessage> private_ones;
-  for (BatchMessage& one : *messages) {
-    if (one.privacy == Privacy::kPrivate) {
-      private_ones.push_back(std::move(one));
-    } else {
-      tenant->publish(message_of(std::move(one)));
-    }
+  for (BatchMessage& one : *messages)
+    (one.privacy == Privacy::kPrivate ? private_ones : public_ones).push_back(std::move(one));
+  const auto publish_the_others = [&] {
+    for (BatchMessage& one : public_ones) tenant->publish(message_of(std::move(one)));
+  };
+  if (private_ones.empty()) {
+    publish_the_others();
+    return respond({.status = 202});
   }
-  if (private_ones.empty()) return respond({.status = 202});
-  send_private(tenant, sender_of(request, token), std::move(private_ones), [respond] { respond({.status = 202}); });
+  // Before anything is sent: who is refused sends all of it again.
+  const Sender sender = sender_of(request, token);
+  auto held = HeldMessages::hold(tenant, bytes_of(sender, private_ones));
+  if (!held) return respond(held.error());
+  publish_the_others();
+  send_private(tenant, sender, std::move(private_ones), *std::move(held), [respond] { respond({.status = 202}); });
 }
 
 bool is_private(const http::Request& request) {

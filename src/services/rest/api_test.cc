@@ -29,6 +29,11 @@ struct Node {
       node.asked.push_back(question.topic);
       answer(node.rights(question));
     }
+    Room take_room(std::size_t bytes) override {
+      if (node.room == Room::kThere) node.held += bytes;
+      return node.room;
+    }
+    void give_room_back(std::size_t bytes) override { node.held -= bytes; }
     void publish(Message message) override { node.published.push_back(std::move(message)); }
     Node& node;
   };
@@ -65,6 +70,8 @@ struct Node {
   std::string log;
   std::vector<Message> published;
   std::vector<std::string> asked;
+  Room room = Room::kThere;
+  std::size_t held = 0;  // bytes
   std::function<RightsAnswer(const RightsQuestion&)> rights = [](const RightsQuestion&) {
     return tl::make_unexpected(RightsFault{RightsFaultKind::kUnavailable, "there is no database"});
   };
@@ -380,6 +387,8 @@ TEST_CASE("an answer that comes later is given then, whatever has become of the 
     void ask_rights(RightsQuestion, std::function<void(const RightsAnswer&)> answer) override {
       open.push_back(std::move(answer));
     }
+    Room take_room(std::size_t bytes) override { return inner.take_room(bytes); }
+    void give_room_back(std::size_t bytes) override { inner.give_room_back(bytes); }
     void publish(Message message) override { inner.publish(std::move(message)); }
     Node::Acme inner;
     std::vector<std::function<void(const RightsAnswer&)>>& open;
@@ -397,6 +406,7 @@ TEST_CASE("an answer that comes later is given then, whatever has become of the 
         request, [&](std::string_view) { return std::make_shared<Slow>(node, open); },
         [&statuses](const http::Response& response) { statuses.push_back(response.status); }));
   }
+  CHECK(node.held > 100 * std::string_view(R"({"event":"e","payload":{},"type":"broadcast"})").size());
   CHECK(open.size() == 64);  // the others wait until some of these are answered
   for (std::size_t i = 0; i < open.size(); ++i) {
     const auto tell = open[i];  // more come by it
@@ -405,6 +415,30 @@ TEST_CASE("an answer that comes later is given then, whatever has become of the 
   CHECK(open.size() == 100);
   CHECK(node.published.size() == 100);
   CHECK(statuses == std::vector<int>{202});
+  open.clear();
+  CHECK(node.held == 0);
+}
+
+TEST_CASE("private messages for which there is no room are refused before anything of their request is sent") {
+  const std::pair<Room, int> refusals[] = {{Room::kTenantIsFull, 429}, {Room::kNodeIsFull, 503}};
+  for (const auto& [room, status] : refusals) {
+    Node node;
+    node.rights = [](const RightsQuestion&) { return Rights{.broadcast_write = true}; };
+    node.room = room;
+    const auto one = node.post("/api/broadcast/t/events/e?private=true", "{}");
+    const auto batch =
+        node.batch(R"([{"topic":"a","event":"e","payload":{}},{"topic":"b","event":"e","payload":{},"private":true}])");
+    for (const auto& response : {one, batch}) {
+      CHECK(response.status == status);
+      CHECK(response.body.find("please send them again later") != std::string::npos);
+    }
+    CHECK(node.published.empty());
+    CHECK(node.asked.empty());
+    CHECK(node.batch(kGood).status == 202);
+    node.room = Room::kThere;
+    CHECK(node.post("/api/broadcast/t/events/e?private=true", "{}").status == 202);
+    CHECK(node.held == 0);
+  }
 }
 
 }  // namespace

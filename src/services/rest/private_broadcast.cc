@@ -57,12 +57,20 @@ void log_fault(Tenant& tenant, const RightsFault& fault) {
       text.code, "a private broadcast was not sent: " + (fault.text.empty() ? std::string(text.message) : fault.text));
 }
 
+std::size_t bytes_of(const Sender& sender) {
+  return sender.claims.json.size() + (sender.headers ? sender.headers->size() : 0);
+}
+
+std::size_t bytes_of_one(const std::string& topic, const std::string& payload) {
+  return sizeof(BatchMessage) + topic.size() + payload.size();
+}
+
 // The private messages of one request.
 class PrivateBatch : public std::enable_shared_from_this<PrivateBatch> {
  public:
   PrivateBatch(std::shared_ptr<Tenant> tenant, const Sender& sender, std::vector<BatchMessage> messages,
-               std::function<void()> done)
-      : tenant_(std::move(tenant)), sender_(sender), done_(std::move(done)) {
+               HeldMessages held, std::function<void()> done)
+      : tenant_(std::move(tenant)), sender_(sender), held_(std::move(held)), done_(std::move(done)) {
     std::unordered_map<std::string, std::size_t> places;
     for (BatchMessage& one : messages) {
       const auto [place, is_new] = places.emplace(one.topic, topics_.size());
@@ -98,6 +106,7 @@ class PrivateBatch : public std::enable_shared_from_this<PrivateBatch> {
 
   const std::shared_ptr<Tenant> tenant_;
   const Sender sender_;
+  const HeldMessages held_;
   std::function<void()> done_;
   std::vector<std::vector<BatchMessage>> topics_;
   std::size_t next_ = 0;
@@ -107,10 +116,40 @@ class PrivateBatch : public std::enable_shared_from_this<PrivateBatch> {
 
 }  // namespace
 
+Result<HeldMessages, Response> HeldMessages::hold(std::shared_ptr<Tenant> tenant, std::size_t bytes) {
+  switch (tenant->take_room(bytes)) {
+    case Room::kTenantIsFull:
+      return tl::make_unexpected(
+          message(429, "Too many private messages wait for the tenant database, please send them again later"));
+    case Room::kNodeIsFull:
+      return tl::make_unexpected(
+          message(503, "Too many private messages wait for tenant databases, please send them again later"));
+    case Room::kThere:
+      break;
+  }
+  return HeldMessages(std::move(tenant), bytes);
+}
+
+HeldMessages::~HeldMessages() {
+  if (tenant_) tenant_->give_room_back(bytes_);
+}
+
+std::size_t bytes_of(const Sender& sender, const std::vector<BatchMessage>& messages) {
+  std::size_t bytes = bytes_of(sender);
+  for (const BatchMessage& one : messages) bytes += bytes_of_one(one.topic, one.payload);
+  return bytes;
+}
+
 void send_private(const std::shared_ptr<Tenant>& tenant, const Sender& sender, Message out, const Respond& respond) {
   RT_CHECK(out.privacy == Privacy::kPrivate);
+  auto held = HeldMessages::hold(tenant, bytes_of(sender) + bytes_of_one(out.topic, out.payload));
+  if (!held) return respond(held.error());
   auto question = question_of(sender, out.topic.substr(kTopicPrefix.size()));
-  const auto kept = std::make_shared<Message>(std::move(out));
+  struct Kept {
+    HeldMessages held;
+    Message message;
+  };
+  const auto kept = std::make_shared<Kept>(Kept{*std::move(held), std::move(out)});
   tenant->ask_rights(std::move(question), [tenant, kept, respond](const RightsAnswer& answer) {
     if (!answer) {
       log_fault(*tenant, answer.error());
@@ -118,14 +157,14 @@ void send_private(const std::shared_ptr<Tenant>& tenant, const Sender& sender, M
       return respond(message(text.status, text.message));
     }
     if (answer->broadcast_write != true) return respond(message(403, "Unauthorized"));
-    tenant->publish(std::move(*kept));
+    tenant->publish(std::move(kept->message));
     respond({.status = 202});
   });
 }
 
 void send_private(const std::shared_ptr<Tenant>& tenant, const Sender& sender, std::vector<BatchMessage> messages,
-                  std::function<void()> done) {
-  std::make_shared<PrivateBatch>(tenant, sender, std::move(messages), std::move(done))->ask_next();
+                  HeldMessages held, std::function<void()> done) {
+  std::make_shared<PrivateBatch>(tenant, sender, std::move(messages), std::move(held), std::move(done))->ask_next();
 }
 
 }  // namespace rt::rest

@@ -1,6 +1,8 @@
 // What the REST API needs of a tenant, in its own words. Bound to the worker that has the request.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -12,6 +14,9 @@
 #include "model/token.h"
 
 namespace rt::rest {
+
+// Whether there is room for what a request holds while a database is asked.
+enum class Room : std::uint8_t { kThere, kTenantIsFull, kNodeIsFull };
 
 class Tenant {
  public:
@@ -30,6 +35,10 @@ class Tenant {
 
   // Asks the tenant's database. `answer` is called once, on the same worker: now, or later.
   virtual void ask_rights(RightsQuestion question, std::function<void(const RightsAnswer&)> answer) = 0;
+
+  // Of all requests of the tenant, and of the node. What is there has to be given back, on any thread.
+  virtual Room take_room(std::size_t bytes) = 0;
+  virtual void give_room_back(std::size_t bytes) = 0;
 
   // `message` without tenant and hash. Counts as an event.
   virtual void publish(Message message) = 0;
