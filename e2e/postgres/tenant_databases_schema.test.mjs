@@ -109,7 +109,7 @@ test('the schema of the seeded tenant is made at start, and partitions that are 
   assert.equal(await second.stop(), 0);
 });
 
-test('the janitor drops partitions older than three days, and nothing else [T-054] [D-013]', async (t) => {
+test('the janitor drops partitions older than three days, and nothing else [T-054] [D-013] [B-041]', async (t) => {
   const project = await projects.make({ sql: maySee() });
   await makeOld(project);
   await project.sql('CREATE TABLE realtime.messages_of_a_user (LIKE realtime.messages);');

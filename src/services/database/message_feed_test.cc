@@ -33,6 +33,13 @@ class Lines final : public Log {
 
 const PostgresCluster& cluster() { return PostgresCluster::shared(); }
 void send(const std::string& event) { cluster().sql("SELECT realtime.send('{\"n\": 1.10}', '" + event + "', 'room')"); }
+// In as many messages, which no compression makes smaller.
+void send_megabytes(int count) {
+  cluster().sql(
+      "SELECT realtime.send(jsonb_build_object('x', (SELECT string_agg(md5(random()::text), '') FROM "
+      "generate_series(1, 31250) WHERE n > 0)), 'large', 'room') FROM generate_series(1, " +
+      std::to_string(count) + ") n");
+}
 std::string slots() { return cluster().sql("SELECT count(*) FROM pg_replication_slots"); }
 
 MessageFeedConfig quick() {
@@ -184,7 +191,7 @@ TEST_CASE("what is committed while the stream is down is told once, in order, be
   CHECK(slots() == "1");
 }
 
-TEST_CASE("a gap is filled with the newest rows, as many as one wants, or none") {
+TEST_CASE("a gap is filled with the newest rows, as many as one wants, or none [B-026]") {
   for (const std::size_t rows_max : {std::size_t{2}, std::size_t{0}}) {
     MessageFeedConfig config = quick();
     config.gap_rows_max = rows_max;
@@ -229,7 +236,7 @@ TEST_CASE("workers that do not keep up are waited for, and nothing is lost") {
   listener.loop.until([&] { return listener.events.size() == 300; });
 }
 
-TEST_CASE("a server that gives no sign of life is left for a new stream") {
+TEST_CASE("a server that gives no sign of life is left for a new stream [B-029]") {
   MessageFeedConfig config = quick();
   config.silence_max = milliseconds(1'000);
   Listener listener(config);
@@ -324,7 +331,9 @@ TEST_CASE("a durable slot that goes on repeats nothing that this server has deli
   listener.end(MessageFeed::Slot::kIsDropped);
 }
 
-TEST_CASE("a slot is durable where the server bounds what it may keep, and one that keeps too much is replaced") {
+TEST_CASE(
+    "a slot is durable where the server bounds what it may keep, and one that keeps too much is replaced [B-027] "
+    "[E-021]") {
   const PostgresCluster::Setting bounded(cluster(), "max_slot_wal_keep_size", "16MB");
   Listener listener;
   listener.until_streaming();
@@ -332,9 +341,7 @@ TEST_CASE("a slot is durable where the server bounds what it may keep, and one t
   listener.holds = true;  // nothing is delivered any more
   const auto is_replaced = [&] { return listener.log.has("ReplicationSlotLagTooHigh"); };
   for (int megabytes = 0; megabytes < 50 && !is_replaced(); ++megabytes) {
-    cluster().sql(
-        "SELECT realtime.send(jsonb_build_object('x', string_agg(md5(random()::text), '')), 'large', 'room') FROM "
-        "generate_series(1, 30000)");
+    send_megabytes(1);
     const std::size_t told = listener.events.size();
     listener.loop.until([&] { return listener.events.size() > told || is_replaced(); });
   }
@@ -348,7 +355,26 @@ TEST_CASE("a slot is durable where the server bounds what it may keep, and one t
   CHECK(slots() == "0");
 }
 
-TEST_CASE("a session that has the lock of a durable slot is waited for, and keeps it") {
+TEST_CASE("a slot that may keep all that there is keeps it, however much that is [B-028] [E-021]") {
+  MessageFeedConfig config = quick();
+  config.slot_mode = SlotMode::kDurable;
+  Listener listener(config);
+  listener.until_streaming();
+  listener.holds = true;
+  send_megabytes(20);
+  listener.loop.until([&] { return listener.events.size() == 20; });
+  const std::string replies =
+      "SELECT reply_time FROM pg_stat_replication WHERE pid = " + std::to_string(listener.walsender());
+  for (int told = 0; told < 3; ++told) {
+    const std::string before = cluster().sql(replies);
+    listener.loop.until([&] { return cluster().sql(replies) != before; });
+  }
+  CHECK(!listener.log.has("ReplicationSlotLagTooHigh"));
+  CHECK(listener.is_streaming);
+  listener.end(MessageFeed::Slot::kIsDropped);
+}
+
+TEST_CASE("a session that has the lock of a durable slot is waited for, and keeps it [B-022]") {
   MessageFeedConfig config = quick();
   config.slot_mode = SlotMode::kDurable;
   Listener first(config);
@@ -362,7 +388,7 @@ TEST_CASE("a session that has the lock of a durable slot is waited for, and keep
   second.end(MessageFeed::Slot::kIsDropped);
 }
 
-TEST_CASE("a name that somebody else has taken is left to him") {
+TEST_CASE("a name that somebody else has taken is left to him [B-022]") {
   Listener probe;
   probe.until_streaming();
   const std::string name = cluster().sql("SELECT slot_name FROM pg_replication_slots");

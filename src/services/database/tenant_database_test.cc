@@ -34,13 +34,22 @@ struct Project {
               .on_failed = {}} {
     testing::make_tenant_schema(loop);
     settings.connection = how;
+    begin();
+  }
+  ~Project() {
+    if (database) stop();
+  }
+
+  void begin() {
     loop.on_loop([&] {
       database = std::make_unique<TenantDatabase>(parts, "acme", settings, breakers, state,
                                                   std::make_shared<FeedMemory>(), [this] { ++ends; });
     });
   }
-  ~Project() {
-    if (database) stop();
+  void restart(const std::function<void(DatabaseParts&, TenantSettings&)>& change) {
+    stop();
+    change(parts, settings);
+    begin();
   }
 
   void ask(std::string topic) {
@@ -55,8 +64,8 @@ struct Project {
   void until_connected() {
     loop.until([&] { return database->is_connected(); });
   }
-  void stop() {
-    loop.run(database->stop(MessageFeed::Slot::kStays, std::make_shared<postgres::Cancellation>()));
+  void stop(MessageFeed::Slot slot = MessageFeed::Slot::kStays) {
+    loop.run(database->stop(slot, std::make_shared<postgres::Cancellation>()));
     database.reset();
   }
   int minutes_until_vacant(std::int64_t users) {
@@ -172,6 +181,25 @@ TEST_CASE("a database that is reached by IPv4 is named in the log once, and one 
   };
   CHECK(warnings("127.0.0.1") == 1);
   CHECK(warnings(testing::PostgresCluster::shared().socket_directory()) == 0);
+}
+
+TEST_CASE("when nobody needs a database any more its stream ends, and the slot goes, durable as it is [B-042]") {
+  Project project;
+  MessageSink sink;
+  sink.may_publish = [] { return true; };
+  project.restart([&](DatabaseParts& parts, TenantSettings& settings) {
+    parts.sink = &sink;
+    parts.find = [](std::string_view) { return nullptr; };
+    parts.users = [](std::string_view) { return 0; };
+    settings.slot_mode = SlotMode::kDurable;
+  });
+  project.loop.until([&] { return project.state->is_streaming.load(); });
+  const auto slots = [] { return testing::PostgresCluster::shared().sql("SELECT count(*) FROM pg_replication_slots"); };
+  CHECK(slots() == "1");
+  CHECK(project.minutes_until_vacant(0) == 12);
+  project.stop(MessageFeed::Slot::kIsDropped);
+  CHECK_FALSE(project.state->is_streaming);
+  CHECK(slots() == "0");
 }
 
 TEST_CASE("a connection that nobody needs is let go of after twelve minutes [T-039]") {
