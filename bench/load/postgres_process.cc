@@ -188,12 +188,12 @@ std::vector<std::string> PostgresProcess::seed_env() const {
           "DB_USER=" + std::string(kLogin), "DB_PASSWORD=" + std::string(kPassword)};
 }
 
-std::string PostgresProcess::extension(int pool) const {
+std::string PostgresProcess::extension(int pool, std::string_view policy_checks) const {
   return R"({"type":"postgres_cdc_rls","settings":{"region":"us-east-1","ssl_enforced":false,"db_host":"127.0.0.1",)"
          R"("db_port":")" +
          std::to_string(port_) + R"(","db_name":")" + std::string(kDatabase) + R"(","db_user":")" +
          std::string(kLogin) + R"(","db_password":")" + std::string(kPassword) + R"(","db_pool":)" +
-         std::to_string(pool) + "}}";
+         std::to_string(pool) + R"(,"policy_checks":")" + std::string(policy_checks) + "\"}}";
 }
 
 Result<std::uint64_t> PostgresProcess::cpu_ns() const {

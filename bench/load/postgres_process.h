@@ -33,7 +33,7 @@ class PostgresProcess {
   // For a server that seeds its tenant: where the database is.
   std::vector<std::string> seed_env() const;
   // The extension of a tenant that names it, as /api/tenants takes it.
-  std::string extension(int pool) const;
+  std::string extension(int pool, std::string_view policy_checks = "probes") const;
 
   // CPU time of all its processes, of those that have ended, too; in ticks of 10 ms.
   Result<std::uint64_t> cpu_ns() const;

@@ -235,10 +235,10 @@ Result<void> measure_alone(const Bench& bench, const ServerProcess& server, Mete
   return {};
 }
 
-Result<void> set_pool(const ServerProcess& server, const PostgresProcess& postgres, int connections) {
+Result<void> set_extension(const ServerProcess& server, const std::string& extension) {
   auto api = HttpLoad::connect(server.port(), 1);
   if (!api) return tl::make_unexpected(api.error());
-  const std::string body = R"({"tenant":{"extensions":[)" + postgres.extension(connections) + "]}}";
+  const std::string body = R"({"tenant":{"extensions":[)" + extension + "]}}";
   return api->run(
       "PATCH /api/tenants/dev HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " + server.operator_token() +
           "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body,
@@ -273,11 +273,20 @@ Result<void> private_joins(const Bench& bench) {
                                      .per_second_min = kSharedPerSecondMin});
       !ok)
     return ok;
-  if (const auto set = set_pool(**server, **postgres, 2); !set) return set;
+  if (const auto set = set_extension(**server, (*postgres)->extension(2)); !set) return set;
+  if (const auto ok = measure_crowd(bench, **server, *meter,
+                                    {.scenario = "private joins, own topics, db_pool 2",
+                                     .tokens = tokens_of_users(**server, kClients),
+                                     .topic_of = own_topics("two"),
+                                     .topics_each = kOwnTopicsEach,
+                                     .per_second_min = kOwnPerSecondMin});
+      !ok)
+    return ok;
+  if (const auto set = set_extension(**server, (*postgres)->extension(1, "expressions")); !set) return set;
   return measure_crowd(bench, **server, *meter,
-                       {.scenario = "private joins, own topics, db_pool 2",
+                       {.scenario = "private joins, own topics, without writing",
                         .tokens = tokens_of_users(**server, kClients),
-                        .topic_of = own_topics("two"),
+                        .topic_of = own_topics("unwritten"),
                         .topics_each = kOwnTopicsEach,
                         .per_second_min = kOwnPerSecondMin});
 }

@@ -83,7 +83,9 @@ FROM (SELECT 'realtime.messages'::pg_catalog.regclass::pg_catalog.oid) AS t (oid
     pg_catalog.string_agg(p.reading, ' OFFSET 0) AS messages WHERE ' ORDER BY p.name)
       FILTER (WHERE p.reads AND NOT p.is_permissive),
     pg_catalog.string_agg(p.writing, ' OR ' ORDER BY p.name DESC) FILTER (WHERE p.writes AND p.is_permissive),
-    pg_catalog.string_agg(p.writing, ' AND ' ORDER BY p.name) FILTER (WHERE p.writes AND NOT p.is_permissive)
+    pg_catalog.count(p.writing) FILTER (WHERE p.writes AND NOT p.is_permissive),
+    pg_catalog.string_agg(p.writing, ' THEN CASE WHEN ' ORDER BY p.name)
+      FILTER (WHERE p.writes AND NOT p.is_permissive)
   FROM (SELECT p.polname, p.polpermissive, p.polcmd OPERATOR(pg_catalog.=) ANY ('{r,*}'::pg_catalog."char"[]),
       p.polcmd OPERATOR(pg_catalog.=) ANY ('{a,*}'::pg_catalog."char"[]),
       pg_catalog.textcat(pg_catalog.textcat('(', pg_catalog.pg_get_expr(p.polqual, p.polrelid)), ')'),
@@ -131,11 +133,14 @@ std::string reading(const RoleExpressions& by) {
   return out + *by.reading_allowed_by;
 }
 
-// And checks of the row, as they stand, the restrictive ones last.
+// And checks of the row, as they stand, one after the other, the restrictive ones last. An AND would be done without
+// its first part where a later one is known to be false, and an error in that part would be lost.
 std::string writing(const RoleExpressions& by) {
   std::string out = "SELECT CASE WHEN (" + *by.writing_allowed_by + ")";
-  if (by.writing_restricted_by) out.append(" AND ").append(*by.writing_restricted_by);
-  return out.append(" THEN messages.extension END FROM ").append(kRow);
+  if (by.writing_restricted_by) out.append(" THEN CASE WHEN ").append(*by.writing_restricted_by);
+  out.append(" THEN messages.extension END");
+  for (int i = 0; i < by.writing_restrictions; ++i) out.append(" END");
+  return out.append(" FROM ").append(kRow);
 }
 
 std::size_t bytes_of(const RoleExpressions& expressions) {
@@ -166,7 +171,8 @@ RoleExpressions read_expressions(const Rows& rows) {
                       .reading_restrictions = number(5),
                       .reading_restricted_by = text(6),
                       .writing_allowed_by = text(7),
-                      .writing_restricted_by = text(8)};
+                      .writing_restrictions = number(8),
+                      .writing_restricted_by = text(9)};
   if (bytes_of(out) > ExpressionBatch::kExpressionBytesMax) out = {};
   return out;
 }

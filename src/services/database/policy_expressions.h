@@ -38,6 +38,7 @@ struct RoleExpressions {
   int reading_restrictions = 0;
   std::optional<std::string> reading_restricted_by{};
   std::optional<std::string> writing_allowed_by{};
+  int writing_restrictions = 0;
   std::optional<std::string> writing_restricted_by{};
 };
 
