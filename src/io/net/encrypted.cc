@@ -55,7 +55,7 @@ void Worker::Impl::decrypt(Connection& c, std::span<const char> in) {
   if (!was_established && c.tls->is_established()) worker.counters_.tls_handshakes.add();
   if (c.tls->unsent().size() > unsent && !c.write_armed) mark_dirty(c, Urgency::kThisTurn);
   if (c.tls->unsent().size() > kUnsentBytesMax) c.held_back = true;
-  c.input_ended = peer == TlsSession::Peer::kHasEnded;
+  c.input_ended = c.input_ended || peer == TlsSession::Peer::kHasEnded;
   if (peer == TlsSession::Peer::kAsksForKeys) return part_for_new_keys(c, std::span(plain_scratch).first(bytes));
   take_in(c, std::span(plain_scratch).first(bytes));
 }

@@ -120,7 +120,7 @@ struct WorkerCounters {
   Counter tls_failures;         // handshakes that failed for what was sent, or was not sent in time
   Counter tls_broken;           // connections that ended for what they sent as TLS after their handshake
   Counter tls_kernel_writers;   // connections whose output the kernel encrypts
-  Counter tls_kernel_refusals;  // whose keys it did not take, so that we go on encrypting
+  Counter tls_kernel_refusals;  // whose keys it did not take, as of one that has ended its side; we encrypt on
   Counter tls_kernel_rekeys;    // that were ended for asking it for new keys, which it has no way to take
   Counter frames_queued;
   Counter requests;
