@@ -15,6 +15,9 @@ import { connectByTls, makeCertificate, startTlsServer, temporaryDirectory, tlsF
 
 const TOPIC = 'realtime:room';
 
+// RT_TEST_KERNEL_TLS says that the kernel here has TLS. Then this is an emulated machine, which is slow.
+const AT_ONCE = { concurrency: !process.env.RT_TEST_KERNEL_TLS };
+
 // A TLS connection of its own; resolves when the handshake is done.
 function handshake({ server, ca }, options = {}) {
   return new Promise((resolve, reject) => {
@@ -22,6 +25,8 @@ function handshake({ server, ca }, options = {}) {
     socket.once('secureConnect', () => resolve(socket)).once('error', reject);
   });
 }
+
+const get = (path, headers = '') => `GET ${path} HTTP/1.1\r\nhost: dev\r\n${headers}\r\n`;
 
 const ended = (socket) => new Promise((resolve) => socket.once('close', resolve).on('error', () => {}).resume());
 
@@ -43,7 +48,7 @@ function answerTo(port, bytes) {
   });
 }
 
-suite('a client that comes by TLS', { concurrency: true }, () => {
+suite('a client that comes by TLS', AT_ONCE, () => {
   bothVersions('talks to one that does not, both ways', async (vsn, t) => {
     const node = await startTlsServer(t, { workers: 2 });
     const [secure, plain] = [await connectByTls(node, { vsn }), await connect(node.server, { vsn })];
@@ -97,7 +102,6 @@ suite('a client that comes by TLS', { concurrency: true }, () => {
     socket.end(text);  // its close_notify comes right behind
     return (await socket.toArray()).join('');
   };
-  const get = (path, headers = '') => `GET ${path} HTTP/1.1\r\nhost: dev\r\n${headers}\r\n`;
 
   test('may end its side behind its last request and gets all answers', async (t) => {
     const node = await startTlsServer(t);
@@ -164,7 +168,7 @@ suite('a client that comes by TLS', { concurrency: true }, () => {
   });
 });
 
-suite('the certificate', { concurrency: true }, () => {
+suite('the certificate', AT_ONCE, () => {
   test('is read again on SIGHUP, for new connections, and open ones go on', async (t) => {
     const node = await startTlsServer(t, { certificate: { name: 'old' } });
     const client = await connectByTls(node);
@@ -214,7 +218,41 @@ suite('the certificate', { concurrency: true }, () => {
   refused('a port and no files', () => ['--tls-port', '0'], /TLS_PORT is set: TLS_CERT_FILE and TLS_KEY_FILE have to name/);
 });
 
-suite('what is no TLS', { concurrency: true }, () => {
+suite('the kernel', AT_ONCE, () => {
+  const KINDS = [
+    ['TLSv1.2', 'ECDHE-ECDSA-AES128-GCM-SHA256'], ['TLSv1.2', 'ECDHE-ECDSA-AES256-GCM-SHA384'], ['TLSv1.2', 'ECDHE-ECDSA-CHACHA20-POLY1305'],
+    ['TLSv1.3', 'TLS_AES_128_GCM_SHA256'], ['TLSv1.3', 'TLS_AES_256_GCM_SHA384'], ['TLSv1.3', 'TLS_CHACHA20_POLY1305_SHA256'],
+  ];
+  const healthcheckByEach = async (node) => {
+    for (const [version, ciphers] of KINDS) {
+      const socket = await handshake(node, { minVersion: version, maxVersion: version, ciphers });
+      socket.write(get('/healthcheck', 'connection: close\r\n'));
+      assert.match((await socket.toArray()).join(''), /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\nok$/s, ciphers);
+    }
+  };
+  const offloads = async ({ server }) => {
+    const metrics = await server.metrics();
+    return ['ok', 'error'].map((result) => metrics.value('realtime_tls_offloads_total', { result }));
+  };
+
+  test('encrypts what is sent where it can; the log and a metric say so', async (t) => {
+    const node = await startTlsServer(t);
+    const [, found] = await until(() => /\[info\] the kernel (encrypts|does not encrypt what is sent by TLS \(.+\), so the workers do: .*modprobe tls)/.exec(node.server.log), 'the log line');
+    const encrypts = found === 'encrypts';
+    if (process.env.RT_TEST_KERNEL_TLS) assert.ok(encrypts, node.server.log);
+    await healthcheckByEach(node);
+    assert.deepEqual(await offloads(node), [encrypts ? KINDS.length : 0, 0]);
+  });
+
+  test('is not asked to where TLS_OFFLOAD is off', async (t) => {
+    const node = await startTlsServer(t, { env: { TLS_OFFLOAD: 'off' } });
+    await healthcheckByEach(node);
+    assert.deepEqual(await offloads(node), [0, 0]);
+    assert.doesNotMatch(node.server.log, /the kernel/);
+  });
+});
+
+suite('what is no TLS', AT_ONCE, () => {
   test('gets an answer that says so, where it is HTTP', async (t) => {
     const { server } = await startTlsServer(t);
     const answer = await answerTo(server.tlsPort, 'GET /healthcheck HTTP/1.1\r\nhost: dev\r\n\r\n');

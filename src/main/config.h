@@ -28,6 +28,8 @@ enum class StoreKind { kSqlite, kPostgres };
 enum class PolicyChecks { kProbes, kExpressions };
 enum class SendMethod { kAuto, kUring, kSendmsg };  // kAuto: io_uring where the machine allows it
 
+enum class TlsOffload { kAuto, kOff };  // kAuto: the kernel encrypts where it can
+
 struct ClaimExpectation {
   std::string claim;
   std::string expected_json;
@@ -43,6 +45,7 @@ struct Config {
   std::string tls_listen_address;         // empty: as listen_address
   std::string tls_cert_file;
   std::string tls_key_file;
+  TlsOffload tls_offload = TlsOffload::kAuto;
   std::int64_t connections_max = 16384;
   std::size_t header_value_bytes_max = 4096;
   std::string request_id_baggage_key = "request-id";

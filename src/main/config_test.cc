@@ -394,6 +394,12 @@ TEST_CASE("a TLS port needs a certificate and its key, and they need the port") 
   CHECK(error_of({{"TLS_PORT", "443"}, {"TLS_CERT_FILE", "c"}, {"TLS_KEY_FILE", "k"}}) == "");
 }
 
+TEST_CASE("the kernel encrypts where it can, or never") {
+  CHECK(error_of({{"TLS_OFFLOAD", "on"}}) == "env TLS_OFFLOAD expected auto or off, got \"on\"");
+  CHECK(error_of({{"TLS_OFFLOAD", "off"}}) == "");
+  CHECK(error_of({{"TLS_OFFLOAD", "auto"}}) == "");
+}
+
 TEST_CASE("the help lists every setting with its default, and asks for nothing else to be right") {
   const auto parsed = parse({{"PORT", "x"}}, {"--help"});
   REQUIRE(parsed);

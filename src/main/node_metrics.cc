@@ -95,6 +95,14 @@ void write_tls(Exposition& out, const NodeParts& node, const Writer& writer) {
   out.metric("realtime_tls_sessions_broken_total", MetricType::kCounter,
              "Connections ended for what they sent as TLS after the handshake.");
   out.sample(writer.sum(&net::WorkerCounters::tls_broken));
+  out.metric("realtime_tls_offloads_total", MetricType::kCounter,
+             "Connections whose keys the kernel was given to encrypt with, by whether it took them.");
+  out.sample(writer.sum(&net::WorkerCounters::tls_kernel_writers), {{"result", "ok"}});
+  out.sample(writer.sum(&net::WorkerCounters::tls_kernel_refusals), {{"result", "error"}});
+  out.metric(
+      "realtime_tls_offload_rekeys_total", MetricType::kCounter,
+      "Connections ended because they asked for new keys while the kernel encrypts; TLS_OFFLOAD=off serves them.");
+  out.sample(writer.sum(&net::WorkerCounters::tls_kernel_rekeys));
   out.metric("realtime_tls_certificate_expires_timestamp_seconds", MetricType::kGauge,
              "When the TLS certificate ends, in Unix time.");
   out.sample(node.tls_port->certificate_expires_at());

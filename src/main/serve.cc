@@ -245,7 +245,8 @@ Result<std::unique_ptr<TlsPort>> open_tls_port(const Config& config, asio::io_co
   net::ListenerConfig listener = listener_config(config);
   listener.port = *config.tls_port;
   if (!config.tls_listen_address.empty()) listener.address = config.tls_listen_address;
-  auto port = TlsPort::open(listener, {config.tls_cert_file, config.tls_key_file}, io, workers, log);
+  auto port =
+      TlsPort::open(listener, {config.tls_cert_file, config.tls_key_file}, config.tls_offload, io, workers, log);
   if (!port) return fail(port.error(), "opening the TLS port");
   return port;
 }

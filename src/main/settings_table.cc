@@ -44,6 +44,17 @@ Target tls_port() {
           [](const Config&) { return std::string(); }};
 }
 
+Target tls_offload() {
+  return {[](Config& config, const Given& given) -> Result<void> {
+            if (given.text != "auto" && given.text != "off") {
+              return fail(given.source + " expected auto or off, got \"" + given.text + "\"");
+            }
+            config.tls_offload = given.text == "auto" ? TlsOffload::kAuto : TlsOffload::kOff;
+            return {};
+          },
+          [](const Config&) -> std::string { return "auto"; }};
+}
+
 Target non_empty(std::string Config::* member) {
   Target target = text(member);
   target.parse = [=](Config& config, const Given& given) -> Result<void> {
@@ -287,6 +298,8 @@ std::vector<Setting> listener_settings() {
        "PEM file with the certificate and those between it and its root; SIGHUP reads it again"},
       {"TLS_KEY_FILE", "--tls-key", text(&Config::tls_key_file),
        "PEM file with its private key; SIGHUP reads it again"},
+      {"TLS_OFFLOAD", "--tls-offload", tls_offload(),
+       "auto or off; auto leaves encrypting to the kernel where it has its module tls"},
       {"", "--ready-file", text(&Config::ready_file),
        "file that receives the port, and on a second line that of TLS, once the server answers"},
       {"MAX_CONNECTIONS", "", number(&Config::connections_max, {1, 10'000'000}),

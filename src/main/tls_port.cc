@@ -20,11 +20,11 @@ std::string date(std::int64_t unix_seconds) {
 
 }  // namespace
 
-Result<std::unique_ptr<TlsPort>> TlsPort::open(net::ListenerConfig config, net::TlsFiles files,
+Result<std::unique_ptr<TlsPort>> TlsPort::open(net::ListenerConfig config, net::TlsFiles files, TlsOffload offload,
                                                boost::asio::io_context& io, std::vector<net::Worker*> workers,
                                                Log& log) {
-  std::unique_ptr<TlsPort> port(new TlsPort(std::move(files), log));
-  const auto identity = net::TlsIdentity::load(port->files_);
+  std::unique_ptr<TlsPort> port(new TlsPort(std::move(files), offload, log));
+  const auto identity = port->load();
   if (!identity) return tl::make_unexpected(identity.error());
   config.identity = *identity;
   auto listener = net::Listener::open(config, io, std::move(workers));
@@ -35,10 +35,23 @@ Result<std::unique_ptr<TlsPort>> TlsPort::open(net::ListenerConfig config, net::
 }
 
 void TlsPort::reload() {
-  const auto identity = net::TlsIdentity::load(files_);
+  const auto identity = load();
   if (!identity) return log_.error("the TLS certificate stays as it was: " + identity.error().message);
   listener_->set_identity(*identity);
   note(**identity);
+}
+
+Result<std::shared_ptr<const net::TlsIdentity>> TlsPort::load() {
+  if (offload_ == TlsOffload::kOff) return net::TlsIdentity::load(files_);
+  const auto kernel = net::KernelTls::probe();
+  if (kernel) {
+    log_.info("the kernel encrypts what is sent by TLS");
+  } else {
+    log_.info("the kernel does not encrypt what is sent by TLS (" + kernel.error().message +
+              "), so the workers do: for less work load its module (modprobe tls), then send SIGHUP to this process; "
+              "TLS_OFFLOAD=off asks for none of it");
+  }
+  return net::TlsIdentity::load(files_, kernel.value_or(net::KernelTls()));
 }
 
 void TlsPort::note(const net::TlsIdentity& identity) {

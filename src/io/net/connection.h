@@ -21,7 +21,7 @@ enum class Phase : std::uint8_t {
   kHttp,       // requests are read and answered
   kWebSocket,  // messages go both ways
   kClosing,    // we sent or queued a close frame and wait for the client's
-  kLingering,  // our side is shut down; what still comes is thrown away until the client's side is too
+  kLingering,  // our side is ended; what still comes is thrown away until the client's side is too
   kGone,       // removed at the end of the turn
 };
 

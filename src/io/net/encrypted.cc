@@ -1,5 +1,5 @@
 // What TLS puts between the socket and the rest: input is decrypted when it is read, output is encrypted when it is
-// sent.
+// sent, by us or by the kernel (kernel_tls.h).
 
 #include <sys/socket.h>
 
@@ -13,6 +13,16 @@ namespace {
 
 // A client that does not take what its own messages of TLS make us say is not heard any more.
 constexpr std::size_t kUnsentBytesMax = 2 * Worker::kBytesPerSend;
+
+// What one send may have of it. The kernel makes a record of an alert, and has to be told of what kind.
+iovec unsent_piece(const TlsSession& tls, msghdr& message) {
+  std::string_view unsent = tls.unsent();
+  if (tls.kernel_writes()) {
+    unsent = unsent.substr(0, kAlertBytes);
+    mark_as_alert(message);
+  }
+  return {const_cast<char*>(unsent.data()), unsent.size()};
+}
 
 }  // namespace
 
@@ -45,8 +55,21 @@ void Worker::Impl::decrypt(Connection& c, std::span<const char> in) {
   if (!was_established && c.tls->is_established()) worker.counters_.tls_handshakes.add();
   if (c.tls->unsent().size() > unsent && !c.write_armed) mark_dirty(c, Urgency::kThisTurn);
   if (c.tls->unsent().size() > kUnsentBytesMax) c.held_back = true;
-  c.input_ended = peer == TlsSession::Peer::kHasEnded;
+  c.input_ended = c.input_ended || peer == TlsSession::Peer::kHasEnded;
+  if (peer == TlsSession::Peer::kAsksForKeys) return part_for_new_keys(c, std::span(plain_scratch).first(bytes));
   take_in(c, std::span(plain_scratch).first(bytes));
+}
+
+// What it has asked for is answered first. It gets new keys by connecting again.
+void Worker::Impl::part_for_new_keys(Connection& c, std::span<char> in) {
+  worker.counters_.tls_kernel_rekeys.add();
+  take_in(c, in);
+  if (c.phase == Phase::kWebSocket) return close(c, static_cast<std::uint16_t>(ws::CloseCode::kServiceRestart));
+  if (c.phase != Phase::kHttp) return;
+  c.input_ended = true;
+  if (c.is_answering() || c.unread) return;
+  c.linger_after_flush = true;
+  if (!c.has_output()) linger(c);
 }
 
 void Worker::Impl::answer_plain(Connection& c) {
@@ -72,12 +95,28 @@ void Worker::Impl::break_encrypted(Connection& c) {
 void Worker::Impl::end_encrypted(Connection& c) {
   // The alert tells the client what was wrong; it is a few bytes, and where there is no room for them it is lost.
   const std::string_view alert = c.tls->unsent();
-  if (!c.write_armed && !alert.empty()) ::send(c.fd(), alert.data(), alert.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (!c.write_armed && !alert.empty()) {
+    msghdr message{};
+    iovec piece = unsent_piece(*c.tls, message);
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    sendmsg(c.fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
   drop(c);
 }
 
-// The share of a send, encrypted now. What the kernel does not take of it, goes first next time.
-std::size_t Worker::Impl::gather_encrypted(Connection& c) {
+void Worker::Impl::hand_over_writing(Connection& c) {
+  const auto keys = c.tls->take_keys();
+  if (!keys) return;
+  if (!keys->hand_over(c.fd())) return worker.counters_.tls_kernel_refusals.add();
+  c.tls->leave_writing_to_kernel();
+  worker.counters_.tls_kernel_writers.add();
+}
+
+// The share of a send. Encrypted now, what the kernel does not take of it goes first next time.
+std::size_t Worker::Impl::gather_for_tls(Connection& c, msghdr& message) {
+  hand_over_writing(c);
+  if (c.tls->kernel_writes() && c.tls->unsent().empty()) return c.queue.gather(pieces, kShareOfSend, joined);
   if (c.tls->unsent().empty() && !c.queue.empty()) {
     const std::size_t first = pieces.size();
     const std::size_t bytes = c.queue.gather(pieces, kShareOfSend, joined);
@@ -89,9 +128,8 @@ std::size_t Worker::Impl::gather_encrypted(Connection& c) {
     count_bytes(c, &Traffic::out, bytes);
     if (!ok) drop(c);
   }
-  const std::string_view unsent = c.tls->unsent();
-  pieces.push_back({const_cast<char*>(unsent.data()), unsent.size()});
-  return unsent.size();
+  pieces.push_back(unsent_piece(*c.tls, message));
+  return pieces.back().iov_len;
 }
 
 bool Worker::Impl::say_the_end(Connection& c) {

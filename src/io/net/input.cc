@@ -69,7 +69,8 @@ void Worker::Impl::read(Connection& c) {
 
 // A client may end its side behind its last request or its close frame, and still wait for the answer.
 void Worker::Impl::on_end_of_input(Connection& c) {
-  if (!c.has_output() || (c.phase != Phase::kHttp && !c.linger_after_flush)) return drop(c);
+  if (!c.has_output()) return part(c);
+  if (c.phase != Phase::kHttp && !c.linger_after_flush) return drop(c);
   c.linger_after_flush = true;
 }
 

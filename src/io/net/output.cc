@@ -15,7 +15,8 @@ namespace {
 constexpr std::size_t kConnectionsPerBatch = 256;
 constexpr std::chrono::seconds kCloseTimeout{
     5};  // for the client's close frame, or for a slow consumer to take its 1013
-constexpr std::chrono::seconds kLingerTimeout{2};  // for the client to end its side
+constexpr std::chrono::seconds kLingerTimeout{2};          // for the client to end its side
+constexpr std::chrono::milliseconds kLookAgainAfter{100};  // whether the kernel has sent what it took
 // Besides its payload a frame has its header and a Phoenix envelope.
 constexpr std::size_t kEnvelopeBytes = 4096;
 
@@ -166,8 +167,8 @@ void Worker::Impl::flush_some(std::span<Connection* const> connections) {
   for (std::size_t i = 0; i < connections.size(); ++i) {
     Connection& c = *connections[i];
     const std::size_t first = pieces.size();
-    offered[i] = c.tls ? gather_encrypted(c) : c.queue.gather(pieces, kShareOfSend, joined);
     Outgoing& out = outgoing.emplace_back();
+    offered[i] = c.tls ? gather_for_tls(c, out.message) : c.queue.gather(pieces, kShareOfSend, joined);
     out.fd = c.fd();
     out.message.msg_iov = pieces.data() + first;
     out.message.msg_iovlen = pieces.size() - first;
@@ -185,7 +186,7 @@ void Worker::Impl::on_sent(Connection& c, ssize_t result, std::size_t offered) {
   if (result < 0) worker.counters_.sends_blocked.add();
   const std::size_t taken = result > 0 ? static_cast<std::size_t>(result) : 0;
   if (taken > 0) {
-    if (c.tls) {
+    if (c.tls && !c.tls->unsent().empty()) {
       c.tls->sent(taken);
     } else {
       c.queue.consume(taken);
@@ -230,12 +231,28 @@ void Worker::Impl::on_writable(ConnectionId id, bool failed) {
 // our side and read on, for a moment, until the client has ended its own.
 void Worker::Impl::linger(Connection& c) {
   if (c.phase == Phase::kGone || c.phase == Phase::kLingering || c.is_answering() || say_the_end(c)) return;
-  if (shutdown(c.fd(), SHUT_WR) != 0) return drop(c);
+  // What waits in the kernel's TLS would be lost; to the client its close_notify says as much as the end of TCP.
+  const bool kernel_writes = c.tls && c.tls->kernel_writes();
+  if (!kernel_writes && shutdown(c.fd(), SHUT_WR) != 0) return drop(c);
+  begin_lingering(c, kLingerTimeout);
+  if (!c.consuming) arm_read(c);
+}
+
+void Worker::Impl::begin_lingering(Connection& c, std::chrono::milliseconds time) {
   c.phase = Phase::kLingering;
   c.paused = false;
   c.unread.reset();
-  c.deadline.set(worker.wheel_, worker.now_ + kLingerTimeout);
-  if (!c.consuming) arm_read(c);
+  c.deadline.set(worker.wheel_, worker.now_ + time);
+}
+
+// Of a connection with nothing to send, as drop(); TCP then sends what it holds. The kernel's TLS does not, so where it
+// encrypts, that is waited for. Nothing tells us when it is so.
+void Worker::Impl::part(Connection& c) {
+  if (!c.tls || !c.tls->kernel_writes() || !holds_much_output(c.fd())) return drop(c);
+  report_ended(c);
+  if (c.is_answering()) worker.requests_.on_answered(worker, c.id, std::nullopt);
+  if (!c.blocked_since) c.blocked_since = worker.now_;
+  begin_lingering(c, kLookAgainAfter);
 }
 
 }  // namespace rt::net

@@ -8,7 +8,7 @@ namespace {
 
 ssize_t send_one(const Outgoing& one) {
   constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
-  if (one.message.msg_iovlen != 1) return sendmsg(one.fd, &one.message, kFlags);
+  if (one.message.msg_iovlen != 1 || one.message.msg_control != nullptr) return sendmsg(one.fd, &one.message, kFlags);
   const iovec& piece = one.message.msg_iov[0];  // spares copying and checking a msghdr
   return ::send(one.fd, piece.iov_base, piece.iov_len, kFlags);
 }

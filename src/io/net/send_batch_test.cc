@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -93,6 +94,39 @@ TEST_CASE("each connection of a batch gets its own bytes, in order, however many
         CHECK(pairs[i].received(expected.size()) == expected);
       }
     }
+  }
+}
+
+TEST_CASE("a control message goes with its message, also where that is one piece") {
+  for (const auto& batch : batches()) {
+    CAPTURE(batch->name());
+    int fds[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+    std::string text = "x";
+    iovec text_piece = piece(text);
+    // A descriptor is what every kernel can pass.
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    Outgoing out = outgoing(fds[0], {&text_piece, 1});
+    out.message.msg_control = control.data();
+    out.message.msg_controllen = control.size();
+    cmsghdr* header = CMSG_FIRSTHDR(&out.message);
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    std::memcpy(CMSG_DATA(header), &fds[0], sizeof(int));
+    batch->send({&out, 1});
+    CHECK(out.result == 1);
+
+    msghdr received = out.message;
+    control.fill(0);
+    CHECK(recvmsg(fds[1], &received, MSG_CMSG_CLOEXEC) == 1);
+    header = CMSG_FIRSTHDR(&received);
+    REQUIRE(header != nullptr);
+    CHECK(header->cmsg_len == CMSG_LEN(sizeof(int)));
+    int passed = -1;
+    std::memcpy(&passed, CMSG_DATA(header), sizeof passed);
+    CHECK(passed > fds[1]);
+    for (const int fd : {fds[0], fds[1], passed}) close(fd);
   }
 }
 

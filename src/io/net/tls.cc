@@ -31,17 +31,38 @@ struct TlsIo {
   }
 
   static int write(BIO* bio, const char* bytes, int count) {
-    session(bio).unsent_.append(bytes, static_cast<std::size_t>(count));
+    // A record that the kernel does not know of, under keys that it uses: on_message() has what it says.
+    if (!session(bio).kernel_writes_) session(bio).unsent_.append(bytes, static_cast<std::size_t>(count));
     return count;
   }
 
-  static long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+  // OpenSSL's question to its own sockets whether the kernel takes these keys. It is told no, so it goes on with them
+  // until we hand them over.
+  static constexpr int kSetKernelTls = 72;  // BIO_CTRL_SET_KTLS of OpenSSL's internal headers, 3.0 and later
 
-  // Called for every message of the protocol itself.
+  static long control(BIO* bio, int command, long is_for_writing, void* keys) {
+    if (command == kSetKernelTls && is_for_writing != 0) note_keys(session(bio), *static_cast<tls_crypto_info*>(keys));
+    return command == BIO_CTRL_FLUSH ? 1 : 0;
+  }
+
+  static void note_keys(TlsSession& session, const tls_crypto_info& keys) {
+    session.write_keys_ = session.kernel_.takes(keys) ? std::make_unique<TlsWriteKeys>(keys) : nullptr;
+  }
+
+  // Called for every record, and for every message of the protocol itself.
   static void on_message(int is_write, int, int content_type, const void* bytes, std::size_t size, SSL*, void* self) {
-    if (is_write != 0 || content_type != SSL3_RT_HANDSHAKE || size == 0) return;
+    TlsSession& session = *static_cast<TlsSession*>(self);
+    if (is_write != 0) return on_written(session, content_type, {static_cast<const char*>(bytes), size});
+    if (content_type != SSL3_RT_HANDSHAKE || size == 0) return;
     const unsigned char type = *static_cast<const unsigned char*>(bytes);
-    if (type == SSL3_MT_KEY_UPDATE || type == SSL3_MT_CLIENT_HELLO) ++static_cast<TlsSession*>(self)->demands_;
+    if (type == SSL3_MT_KEY_UPDATE || type == SSL3_MT_CLIENT_HELLO) ++session.demands_;
+  }
+
+  static void on_written(TlsSession& session, int content_type, std::string_view bytes) {
+    if (content_type == SSL3_RT_HEADER && session.write_keys_) session.write_keys_->skip_record();
+    // The keys that follow are not told of.
+    if (content_type == SSL3_RT_HANDSHAKE && bytes.starts_with(SSL3_MT_KEY_UPDATE)) session.write_keys_.reset();
+    if (content_type == SSL3_RT_ALERT && session.kernel_writes_) session.unsent_.append(bytes);
   }
 
   // For the life of the process.
@@ -106,12 +127,13 @@ std::int64_t expiry(SSL_CTX* context) {
 
 }  // namespace
 
-Result<std::shared_ptr<const TlsIdentity>> TlsIdentity::load(const TlsFiles& files) {
+Result<std::shared_ptr<const TlsIdentity>> TlsIdentity::load(const TlsFiles& files, KernelTls kernel) {
   ERR_clear_error();
-  std::shared_ptr<TlsIdentity> identity(new TlsIdentity(SSL_CTX_new(TLS_server_method()), 0));
+  std::shared_ptr<TlsIdentity> identity(new TlsIdentity(SSL_CTX_new(TLS_server_method()), kernel));
   RT_CHECK(identity->context_ != nullptr);
   SSL_CTX* context = identity->context_;
   set_rules(context);
+  if (kernel.takes_any()) SSL_CTX_set_options(context, SSL_OP_ENABLE_KTLS);
   if (SSL_CTX_use_certificate_chain_file(context, files.certificate.c_str()) != 1) {
     return fail("cannot use " + files.certificate + " as the TLS certificate (" + first_error() +
                 "): TLS_CERT_FILE has to be a readable PEM file with the server's certificate first, then those "
@@ -128,7 +150,7 @@ Result<std::shared_ptr<const TlsIdentity>> TlsIdentity::load(const TlsFiles& fil
 
 TlsIdentity::~TlsIdentity() { SSL_CTX_free(context_); }
 
-TlsSession::TlsSession(const TlsIdentity& identity) : ssl_(SSL_new(identity.context_)) {
+TlsSession::TlsSession(const TlsIdentity& identity) : ssl_(SSL_new(identity.context_)), kernel_(identity.kernel_) {
   RT_CHECK(ssl_ != nullptr);
   BIO* bio = BIO_new(TlsIo::method());
   RT_CHECK(bio != nullptr);
@@ -161,7 +183,7 @@ TlsSession::Heard TlsSession::hear(std::span<const char> in, std::span<char> out
       break_off("the client asks for new keys or a new handshake too often");
       break;
     }
-    if (error == SSL_ERROR_WANT_READ) return {Peer::kGoesOn, bytes};
+    if (error == SSL_ERROR_WANT_READ) return {asks_for_keys_in_vain() ? Peer::kAsksForKeys : Peer::kGoesOn, bytes};
     if (error == SSL_ERROR_ZERO_RETURN) return {Peer::kHasEnded, bytes};
     const bool is_plain = is_plain_http(ERR_peek_error());
     break_off(first_error());
@@ -175,7 +197,14 @@ void TlsSession::break_off(std::string why) {
   fault_ = std::move(why);
 }
 
+// OpenSSL would send them before it says the next thing.
+bool TlsSession::asks_for_keys_in_vain() {
+  if (!kernel_writes_ || SSL_get_key_update_type(ssl_) == SSL_KEY_UPDATE_NONE) return false;
+  return !std::exchange(told_of_keys_, true);
+}
+
 bool TlsSession::say(std::span<const iovec> pieces) {
+  RT_CHECK(!kernel_writes_);
   for (const iovec& piece : pieces) {
     if (piece.iov_len == 0) continue;
     ERR_clear_error();
@@ -183,6 +212,18 @@ bool TlsSession::say(std::span<const iovec> pieces) {
     if (has_failed_ || SSL_write_ex(ssl_, piece.iov_base, piece.iov_len, &written) != 1) return false;
   }
   return true;
+}
+
+std::unique_ptr<const TlsWriteKeys> TlsSession::take_keys() {
+  const bool is_time = established_ && !has_failed_ && !has_ended_ && unsent().empty();
+  // New keys are due before the next word; the kernel would go on with the old ones.
+  if (!is_time || SSL_get_key_update_type(ssl_) != SSL_KEY_UPDATE_NONE) return nullptr;
+  return std::move(write_keys_);
+}
+
+void TlsSession::leave_writing_to_kernel() {
+  RT_CHECK(unsent().empty());
+  kernel_writes_ = true;
 }
 
 std::size_t TlsSession::bytes_held() const {

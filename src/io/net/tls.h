@@ -1,7 +1,8 @@
 // TLS of one connection, as bytes: what the client sent goes in and what it meant comes out, and the other way round.
 //
 // It has no socket, so input keeps coming through the worker's reads and output leaves with everybody's in the send
-// batch. At rest a session holds OpenSSL's state and no buffer of a record.
+// batch. At rest a session holds OpenSSL's state and no buffer of a record. Where the kernel knows TLS, it may take
+// over what is sent (kernel_tls.h); the session then only reads.
 //
 // TLS 1.2 (RFC 5246) and 1.3 (RFC 8446); no renegotiation, no compression, no early data. ALPN (RFC 7301): http/1.1.
 #pragma once
@@ -15,6 +16,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "io/net/kernel_tls.h"
 
 struct ssl_st;      // OpenSSL's SSL
 struct ssl_ctx_st;  // OpenSSL's SSL_CTX
@@ -30,7 +32,8 @@ struct TlsFiles {
 class TlsIdentity {
  public:
   // The error names the file and what to do about it; it never holds anything of the key.
-  static Result<std::shared_ptr<const TlsIdentity>> load(const TlsFiles& files);
+  // Connections may hand over to the kernel what `kernel` encrypts.
+  static Result<std::shared_ptr<const TlsIdentity>> load(const TlsFiles& files, KernelTls kernel = {});
   ~TlsIdentity();
   TlsIdentity(const TlsIdentity&) = delete;
   TlsIdentity& operator=(const TlsIdentity&) = delete;
@@ -39,10 +42,11 @@ class TlsIdentity {
 
  private:
   friend class TlsSession;
-  TlsIdentity(ssl_ctx_st* context, std::int64_t expires_at) : context_(context), expires_at_(expires_at) {}
+  TlsIdentity(ssl_ctx_st* context, KernelTls kernel) : context_(context), kernel_(kernel) {}
 
   ssl_ctx_st* context_;
-  std::int64_t expires_at_;
+  const KernelTls kernel_;
+  std::int64_t expires_at_ = 0;
 };
 
 // One connection's end of it; on one thread.
@@ -70,6 +74,8 @@ class TlsSession {
     kHasEnded,     // it said that nothing more comes
     kHasFailed,    // what it sent is no TLS that we speak; the alert for it is in unsent()
     kSpeaksPlain,  // its first bytes are a plain HTTP request
+    kAsksForKeys,  // the kernel encrypts and knows no way to new keys. Told once; it is heard on, but the sooner it
+                   // goes the better (RFC 8446 4.6.3)
   };
   struct Heard {
     Peer peer;
@@ -91,6 +97,14 @@ class TlsSession {
   void end();
   bool has_ended() const { return has_ended_; }
 
+  // The keys for what is said from here on, if the kernel encrypts their kind and this is the time: the handshake is
+  // done and unsent() is empty. Null: not yet, or never; who has got them once, gets them no more.
+  std::unique_ptr<const TlsWriteKeys> take_keys();
+  // The kernel has those keys. Nothing more can be said; what is unsent() are alerts, kAlertBytes each, that have to go
+  // out as such, each by itself.
+  void leave_writing_to_kernel();
+  bool kernel_writes() const { return kernel_writes_; }
+
   // What it holds of input that is not complete, about.
   std::size_t bytes_held() const;
 
@@ -101,6 +115,7 @@ class TlsSession {
  private:
   friend struct TlsIo;
   void break_off(std::string why);
+  bool asks_for_keys_in_vain();
 
   ssl_st* ssl_;
   std::string_view in_;  // during hear()
@@ -113,6 +128,10 @@ class TlsSession {
   bool established_ = false;
   bool has_ended_ = false;
   bool has_failed_ = false;
+  bool kernel_writes_ = false;
+  bool told_of_keys_ = false;  // kAsksForKeys
+  const KernelTls kernel_;
+  std::unique_ptr<TlsWriteKeys> write_keys_;  // until they are taken
 };
 
 }  // namespace rt::net

@@ -66,7 +66,7 @@ class UringBatch final : public SendBatch {
       io_uring_sqe* request = io_uring_get_sqe(&ring_);
       RT_CHECK(request != nullptr);
       const msghdr& message = outgoing[i].message;
-      if (message.msg_iovlen == 1) {  // spares copying and checking a msghdr
+      if (message.msg_iovlen == 1 && message.msg_control == nullptr) {  // spares copying and checking a msghdr
         io_uring_prep_send(request, outgoing[i].fd, message.msg_iov[0].iov_base, message.msg_iov[0].iov_len, kFlags);
       } else {
         io_uring_prep_sendmsg(request, outgoing[i].fd, &message, kFlags);

@@ -194,7 +194,7 @@ void Worker::refuse_new_requests() {
     Connection* c = slot.connection.get();
     if (c == nullptr || c->phase != Phase::kHttp || c->http->stage != HttpPart::Stage::kIdle) continue;
     if (!c->has_output()) {
-      impl_->drop(*c);
+      impl_->part(*c);
       continue;
     }
     // An answer is on its way still; who does not read it must not hold the drain up.
@@ -400,7 +400,7 @@ void Worker::Impl::on_deadline(Connection& c) {
     case Phase::kHttp:
       if (c.http->proxy_header) return refuse_proxy_header(c, "it did not arrive in time");
       if (c.http->stage == HttpPart::Stage::kAnswering) return;
-      if (c.http->stage == HttpPart::Stage::kIdle) return drop(c);
+      if (c.http->stage == HttpPart::Stage::kIdle) return c.has_output() ? drop(c) : part(c);
       if (c.tls && !c.tls->is_established()) return fail_handshake(c, "it was not complete in time");
       return refuse(c, {408, c.http->stage == HttpPart::Stage::kHead ? "the headers did not arrive in time"
                                                                      : "the body did not arrive in time"});
@@ -414,7 +414,7 @@ void Worker::Impl::on_deadline(Connection& c) {
     case Phase::kClosing:
       return abort(c);
     case Phase::kLingering:
-      return drop(c);
+      return part(c);
     case Phase::kGone:
       return;
   }

@@ -114,11 +114,14 @@ inline constexpr std::array<std::int64_t, 9> kTurnBounds{100, 250, 500, 1'000, 2
 
 // Written by the worker's thread, read by anyone.
 struct WorkerCounters {
-  Traffic sockets;         // those that WebSocketOptions::traffic counts too
-  Traffic others;          // HTTP
-  Counter tls_handshakes;  // completed
-  Counter tls_failures;    // handshakes that failed for what was sent, or was not sent in time
-  Counter tls_broken;      // connections that ended for what they sent as TLS after their handshake
+  Traffic sockets;              // those that WebSocketOptions::traffic counts too
+  Traffic others;               // HTTP
+  Counter tls_handshakes;       // completed
+  Counter tls_failures;         // handshakes that failed for what was sent, or was not sent in time
+  Counter tls_broken;           // connections that ended for what they sent as TLS after their handshake
+  Counter tls_kernel_writers;   // connections whose output the kernel encrypts
+  Counter tls_kernel_refusals;  // whose keys it did not take, as of one that has ended its side; we encrypt on
+  Counter tls_kernel_rekeys;    // that were ended for asking it for new keys, which it has no way to take
   Counter frames_queued;
   Counter requests;
   Counter proxy_headers_refused;      // connections of trusted proxies that were closed for want of a good PROXY header

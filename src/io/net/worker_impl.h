@@ -76,7 +76,9 @@ struct Worker::Impl {
   void fail_handshake(Connection& c, std::string_view reason);
   void break_encrypted(Connection& c);
   void end_encrypted(Connection& c);
-  std::size_t gather_encrypted(Connection& c);
+  void part_for_new_keys(Connection& c, std::span<char> in);
+  void hand_over_writing(Connection& c);
+  std::size_t gather_for_tls(Connection& c, msghdr& message);
   bool say_the_end(Connection& c);  // true: there is something to send first
 
   // --- output.cc ---
@@ -92,6 +94,8 @@ struct Worker::Impl {
   void arm_write(Connection& c);
   void on_writable(ConnectionId id, bool failed);
   void linger(Connection& c);
+  void begin_lingering(Connection& c, std::chrono::milliseconds time);
+  void part(Connection& c);
   void close(Connection& c, std::optional<std::uint16_t> code);
   void slow_consumer(Connection& c, Counter& cause);
   void relieve_queues();
