@@ -13,10 +13,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <optional>
 #include <span>
-#include <string_view>
 
 #include "base/result.h"
 
