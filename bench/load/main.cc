@@ -29,9 +29,11 @@ struct Scenario {
 };
 
 constexpr Scenario kScenarios[] = {
-    {"fanout", fan_out},  {"topics", topics}, {"connections", connections}, {"payloads", payloads},
-    {"workers", workers}, {"rest", rest},     {"hostile", hostile},         {"neighbours", neighbours},
-    {"tls", tls},         {"scrape", scrape}, {"presence", presence},       {"private", private_joins},
+    {"fanout", fan_out},         {"topics", topics},         {"connections", connections},
+    {"payloads", payloads},      {"workers", workers},       {"rest", rest},
+    {"hostile", hostile},        {"neighbours", neighbours}, {"tls", tls},
+    {"scrape", scrape},          {"presence", presence},     {"private", private_joins},
+    {"stored", stored_messages},
 };
 
 struct Options {

@@ -178,9 +178,18 @@ Result<void> PostgresProcess::sql(std::string_view text) {
   return run_file(std::string(kDatabase), "statement.sql");
 }
 
+Result<std::unique_ptr<Child>> PostgresProcess::begin_sql(std::string_view text) {
+  write("statement.sql", text);
+  return spawn(file_command(std::string(kDatabase), "statement.sql"));
+}
+
+PostgresProcess::Command PostgresProcess::file_command(const std::string& database, const std::string& name) const {
+  return {.words = {binary("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", std::to_string(port_),
+                    "-U", "postgres", "-f", directory_ / name, database}};
+}
+
 Result<void> PostgresProcess::run_file(const std::string& database, const std::string& name) {
-  return run({.words = {binary("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p",
-                        std::to_string(port_), "-U", "postgres", "-f", directory_ / name, database}});
+  return run(file_command(database, name));
 }
 
 std::vector<std::string> PostgresProcess::seed_env() const {

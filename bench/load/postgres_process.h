@@ -30,6 +30,8 @@ class PostgresProcess {
 
   // In the tenant's database, as the superuser.
   Result<void> sql(std::string_view text);
+  // The same while the caller goes on; one at a time.
+  Result<std::unique_ptr<Child>> begin_sql(std::string_view text);
   // For a server that seeds its tenant: where the database is.
   std::vector<std::string> seed_env() const;
   // The extension of a tenant that names it, as /api/tenants takes it.
@@ -52,6 +54,7 @@ class PostgresProcess {
   Result<void> start_on_free_port();
   Result<bool> serves();  // false: the port was taken
   Result<void> make_database(const std::string& program);
+  Command file_command(const std::string& database, const std::string& name) const;
   Result<void> run_file(const std::string& database, const std::string& name);
   Result<std::unique_ptr<Child>> spawn(Command command) const;
   Result<void> run(Command command);

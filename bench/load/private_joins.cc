@@ -16,6 +16,7 @@
 #include "load/postgres_process.h"
 #include "load/scenario.h"
 #include "load/usage.h"
+#include "load/with_database.h"
 
 namespace rt::load {
 namespace {
@@ -31,22 +32,10 @@ constexpr double kOwnPerSecondMin = 2'000;
 constexpr double kSharedPerSecondMin = 8'000;
 constexpr double kTransactionsPerJoinAloneMax = 1;
 
-constexpr std::string_view kMetricsSecret = "the secret of those who scrape the server";
-
 // Whoever has signed in may join and send.
 constexpr std::string_view kPolicies =
     "CREATE POLICY receive ON realtime.messages FOR SELECT TO authenticated USING (true);"
     "CREATE POLICY send ON realtime.messages FOR INSERT TO authenticated WITH CHECK (true);";
-
-ServerConfig config_of(const Bench& bench, const PostgresProcess& postgres) {
-  ServerConfig config = bench.server;
-  config.args.insert(config.args.end(), {"--store", "sqlite"});
-  for (std::string& variable : postgres.seed_env()) config.env.push_back(std::move(variable));
-  config.env.push_back("METRICS_JWT_SECRET=" + std::string(kMetricsSecret));
-  config.env.emplace_back("CONNECT_ERROR_BACKOFF_MS=0");
-  config.env.emplace_back("CHANNEL_ERROR_BACKOFF_MS=0");
-  return config;
-}
 
 // Without regard to labels; 0 where there is none.
 double sample(std::string_view metrics, std::string_view name) {
@@ -251,7 +240,7 @@ Result<void> private_joins(const Bench& bench) {
   const auto postgres = PostgresProcess::start(bench.server.program, bench.all_cores);
   if (!postgres) return tl::make_unexpected(postgres.error());
   if (const auto made = (*postgres)->sql(kPolicies); !made) return made;
-  const auto server = ServerProcess::start(config_of(bench, **postgres));
+  const auto server = ServerProcess::start(with_database(bench, **postgres));
   if (!server) return tl::make_unexpected(server.error());
   auto meter = Meter::of(**server, **postgres);
   if (!meter) return tl::make_unexpected(meter.error());

@@ -31,5 +31,6 @@ Result<void> tls(const Bench& bench);
 Result<void> scrape(const Bench& bench);
 Result<void> presence(const Bench& bench);
 Result<void> private_joins(const Bench& bench);
+Result<void> stored_messages(const Bench& bench);
 
 }  // namespace rt::load
