@@ -31,8 +31,8 @@ struct Message {
   MessageKind kind = MessageKind::kJson;
   std::string event;
   std::string payload;
-  std::uint64_t payload_size = 0;  // as its limit measures it (http-api.md 13)
-  std::string id{};                // of its row in realtime.messages, a UUID; empty: it was none
+  std::uint64_t payload_size = 0;       // as its limit measures it (http-api.md 13)
+  std::string id{};                     // of its row in realtime.messages, a UUID; empty: it was none
   std::optional<Time> joined_before{};  // only channels that had joined then are to get it; nullopt: all
   // Whoever lets a row go wants to know when it is through: held until every frame of the message was taken by the
   // kernel, or let go of.

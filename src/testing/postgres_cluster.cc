@@ -113,8 +113,8 @@ void PostgresCluster::start() {
   std::vector<std::string> command = {binaries() + "/postgres", "-D", directory_ + "/data"};
   for (const std::string& setting :
        {"port=" + port_, std::string("listen_addresses=127.0.0.1,::1"), "unix_socket_directories=" + directory_,
-        std::string("fsync=off"), std::string("max_connections=60"), std::string("wal_level=logical"), "ssl_cert_file=" + directory_ + "/server.pem",
-        "ssl_key_file=" + directory_ + "/server.key"}) {
+        std::string("fsync=off"), std::string("max_connections=60"), std::string("wal_level=logical"),
+        "ssl_cert_file=" + directory_ + "/server.pem", "ssl_key_file=" + directory_ + "/server.key"}) {
     command.insert(command.end(), {"-c", setting});
   }
   server_ = spawn_as_postgres(std::move(command), output);
