@@ -15,6 +15,10 @@
 namespace rt::postgres {
 namespace {
 
+constexpr std::string_view kNotInThatState = "55000";  // object_not_in_prerequisite_state
+// More than this is no result, but a mistake of who asks.
+constexpr std::size_t kResultBytesMax = std::size_t{512} << 20;
+
 std::string text_of(const char* text) { return text == nullptr ? "" : text; }
 
 }  // namespace
@@ -44,6 +48,8 @@ struct ReplicationConnection::Impl : std::enable_shared_from_this<Impl> {
   bool is_open = true;
   std::optional<PgError> lost{};        // why it is not open any more
   std::optional<PgError> last_words{};  // a FATAL error of the server
+  bool is_streaming = false;
+  std::optional<PgError> warning{};  // of the plugin: it leaves something out
 };
 
 Task<Result<std::unique_ptr<ReplicationConnection>>> ReplicationConnection::open(
@@ -81,6 +87,8 @@ Task<Result<Rows>> ReplicationConnection::query(std::string command, Time deadli
           for (int column = 0; column < columns; ++column) {
             const bool is_null = impl->pq.PQgetisnull(what, row, column) != 0;
             const auto size = static_cast<std::size_t>(impl->pq.PQgetlength(what, row, column));
+            if (rows.bytes() + size > kResultBytesMax)
+              co_return impl->lose({.kind = ErrorClass::kResultTooLarge, .message = "the result is too large"});
             if (is_null) {
               rows.add_field(std::nullopt);
             } else {
@@ -111,7 +119,10 @@ Task<Result<void>> ReplicationConnection::start(std::string command, Time deadli
   const auto result = co_await impl->next_result(deadline);
   if (!result) co_return tl::make_unexpected(result.error());
   PGresult* const what = result->get();
-  if (what != nullptr && impl->pq.PQresultStatus(what) == PGRES_COPY_BOTH) co_return Result<void>{};
+  if (what != nullptr && impl->pq.PQresultStatus(what) == PGRES_COPY_BOTH) {
+    impl->is_streaming = true;
+    co_return Result<void>{};
+  }
   PgError error = what == nullptr ? PgError{.message = "the server said nothing"} : impl->error_of(what);
   // The session could go on, but nobody wants it to.
   co_return impl->lose(std::move(error));
@@ -122,6 +133,7 @@ Task<Result<std::size_t>> ReplicationConnection::receive(Time until, const OnMes
   for (bool has_waited = false;; has_waited = true) {
     if (!impl->is_open) co_return impl->lose("");
     const auto count = impl->hand_on(on_message);
+    if (impl->is_open && impl->warning) co_return impl->lose(*impl->warning);
     if (count && *count == kMessagesPerTurn) co_await boost::asio::post(impl->io, boost::asio::use_awaitable);
     if (!count || *count > 0 || has_waited) co_return count;
     co_await impl->wait_ready(until);
@@ -159,6 +171,10 @@ void ReplicationConnection::Impl::start() {
     auto& impl = *static_cast<Impl*>(self);
     const std::string severity = text_of(impl.pq.PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED));
     if (severity == "FATAL" || severity == "PANIC") impl.last_words = impl.error_of(result);
+    if (severity == "WARNING" && impl.is_streaming) {
+      PgError warning = impl.error_of(result);
+      if (warning.sqlstate == kNotInThatState) impl.warning = std::move(warning);
+    }
   };
   pq.PQsetNoticeReceiver(conn.get(), on_message, this);
 }

@@ -32,12 +32,14 @@ class ReplicationConnection {  // loop-bound; one waits at a time
   ReplicationConnection(const ReplicationConnection&) = delete;
   ReplicationConnection& operator=(const ReplicationConnection&) = delete;
 
-  // The rows of the last statement of `command`. An error of the server leaves the session as it is; when the deadline
-  // has passed the connection is closed: kTimeOut.
+  // The rows of the last statement of `command`; more than 512 MiB are an error that ends the session. Another error of
+  // the server leaves the session as it is; when the deadline has passed the connection is closed: kTimeOut.
   Task<Result<Rows>> query(std::string command, Time deadline);
   // START_REPLICATION. Afterwards there is only the stream.
   Task<Result<void>> start(std::string command, Time deadline);
 
+  // A warning of the output plugin that the publication is not there (Postgres 18) ends it like an error.
+  //
   // Hands on what has come or, where that is nothing, waits for more until `until` or the next wake(). Returns how many
   // messages it has handed on; none may be early. The bytes are valid during the call, which says whether the next may
   // follow in this turn. A single message may have up to 1 GB, which is what Postgres allows a field to have; as much

@@ -10,7 +10,6 @@
 #include "domain/messages/message_row.h"
 #include "protocol/pgoutput/lsn_text.h"
 #include "protocol/pgoutput/stream.h"
-#include "services/database/opening.h"
 #include "services/database/publication.h"
 
 namespace rt::database {
@@ -20,58 +19,19 @@ using postgres::PgError;
 using postgres::ReplicationConnection;
 using Go = ReplicationConnection::Go;
 
-constexpr std::string_view kNotStarted = "StartReplicationFailed";
 constexpr std::string_view kTimedOut = "ReplicationConnectionTimeout";
 constexpr std::string_view kCrowded = "ReplicationMaxWalSendersReached";
-constexpr std::string_view kDown = "ReplicationConnectionDown";
 
 // How soon the server is told that something was delivered.
 constexpr std::chrono::milliseconds kConfirmInterval{500};
 // A stream that lasted for so long was a good one: the next is not held back for what was before.
 constexpr std::chrono::seconds kGoodStream{60};
-constexpr std::chrono::seconds kLockInterval{1};
-constexpr std::chrono::seconds kListenersInterval{1};
 constexpr std::chrono::seconds kSkipLogInterval{1};
-constexpr std::size_t kMissedRowsPerFetch = 10;  // each may be large
-
-// A poll takes whole transactions: the one in which it has had enough, too.
-constexpr std::size_t kChangesPerPoll = 1'000;
-constexpr std::size_t kPolledRowsMax = 10'000'000;
-constexpr std::size_t kPolledBytesMax = std::size_t{512} << 20;
-
-// In the order in which texts_of() takes them.
-constexpr const char* kColumns = "id, topic, event, private, inserted_at, payload, binary_payload";
+// A server that is being stopped asks again as soon as it is answered, until we have confirmed all.
+constexpr std::chrono::milliseconds kAnswerInterval{100};
+constexpr std::size_t kForeignTablesMax = 100;  // that are remembered, so that each is named once
 
 bool is_crowded(const PgError& error) { return error.sqlstate == "53300" || error.sqlstate == "53400"; }
-
-std::string quoted(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text) out.append(c == '\'' ? 2 : 1, c);
-  return out + "'";
-}
-
-std::string interval(std::chrono::milliseconds duration) {
-  return "interval '" + std::to_string(duration.count()) + " milliseconds'";
-}
-
-messages::RowTexts texts_of(const postgres::Rows& rows, std::size_t row) {
-  return {.id = rows.text(row, 0),
-          .topic = rows.text(row, 1),
-          .event = rows.text(row, 2),
-          .is_private = rows.text(row, 3),
-          .inserted_at = rows.text(row, 4),
-          .payload = rows.text(row, 5),
-          .binary_payload = rows.text(row, 6)};
-}
-
-postgres::Task<postgres::Result<postgres::Rows>> ask(postgres::Connection& session, std::string sql) {
-  postgres::Batch batch{.ends = postgres::Ends::kOpen};
-  batch.statements = {{.sql = std::move(sql), .plan = postgres::Plan::kOnce}};
-  batch.limits = {.rows = kPolledRowsMax, .bytes = kPolledBytesMax};
-  auto reply = co_await session.run(std::move(batch));
-  if (!reply) co_return tl::make_unexpected(reply.error());
-  co_return std::move(reply->back());
-}
 
 std::int64_t millis_between(std::int64_t earlier_micros, std::int64_t later_micros) {
   return std::max<std::int64_t>(0, (later_micros - earlier_micros) / 1'000);
@@ -111,10 +71,11 @@ postgres::Task<void> MessageFeed::stop(Slot slot, std::shared_ptr<postgres::Canc
   cancellation_->cancel();
   if (connection_) connection_->close();
   co_await group_.drained();
-  if (slot == Slot::kStays || !is_durable_ || slot_.empty()) co_return;
-  const auto dropped = co_await drop_slots(parts_.surroundings, settings_.connection, slot_, std::move(cancellation));
+  if (slot == Slot::kStays || memory_->durable_slot.empty()) co_return;
+  const std::string name = std::exchange(memory_->durable_slot, {});
+  const auto dropped = co_await drop_slots(parts_.surroundings, settings_.connection, name, std::move(cancellation));
   if (!dropped)
-    log(LogLevel::kError, "DropReplicationSlotFailed", "the slot " + slot_ + " stays: " + dropped.error().message);
+    log(LogLevel::kError, "DropReplicationSlotFailed", "the slot " + name + " stays: " + dropped.error().message);
 }
 
 postgres::Task<void> MessageFeed::run() {
@@ -141,178 +102,66 @@ postgres::Task<void> MessageFeed::run() {
 
 // --- From a connection to a stream
 
-postgres::Task<MessageFeed::End> MessageFeed::stream() {
+postgres::ConnectionSettings MessageFeed::session_settings() const {
   postgres::ConnectionSettings how = settings_.connection;
   how.application_name = "realtime_replication_connection";
   how.statement_timeout = parts_.config.query_timeout;
+  how.lock_timeout = parts_.config.query_timeout;  // a new slot waits for all who write, by their locks
   how.search_path = "pg_catalog";
-  auto opened = co_await ReplicationConnection::open(parts_.surroundings, std::move(how), cancellation_);
+  return how;
+}
+
+postgres::Task<MessageFeed::End> MessageFeed::stream() {
+  auto opened = co_await ReplicationConnection::open(parts_.surroundings, session_settings(), cancellation_);
   if (!opened) co_return failed(opened.error(), kNotStarted);
   connection_ = *std::move(opened);
   if (is_stopping_) co_return End{};
-  const auto facts = co_await look_at_replication(*connection_, query_deadline());
-  if (!facts) co_return failed(facts.error(), kNotStarted);
-  facts_ = *facts;
-  const auto publication = co_await keep_publication(*connection_, query_deadline());
-  if (!publication) co_return failed(publication.error(), kNotStarted);
-  // What was logged before there was this publication cannot be decoded with it.
-  if (*publication != PublicationUpkeep::kKept) slot_has_to_go_ = true;
-  if (*publication == PublicationUpkeep::kMadeAgain) {
-    log(LogLevel::kWarning, "",
-        std::string(kMessagesPublication) + " was not what it should be (realtime.messages alone), and was made again");
-  }
-  if (auto end = co_await prepare_slot()) co_return *std::move(end);
-
-  rows_ = std::make_unique<messages::MessageStream>();
-  confirmations_ = messages::Confirmations(parts_.config.resume_window);
-  transaction_.reset();
-  fault_.reset();
-  confirmed_ = received_ = server_end_ = {};
-  lag_before_ = 0;
+  const Query query = [this](std::string sql) { return connection_->query(std::move(sql), query_deadline()); };
+  if (auto end = co_await look_around(query)) co_return *std::move(end);
+  if (auto end = co_await prepare_slot(query, Way::kStream)) co_return *std::move(end);
   const auto started = co_await connection_->start("START_REPLICATION SLOT \"" + slot_ +
                                                        "\" LOGICAL 0/0 (proto_version '1', publication_names '" +
                                                        std::string(kMessagesPublication) + "')",
                                                    query_deadline());
   if (!started) co_return failed(started.error(), kNotStarted);
   parts_.counters.started.add();
-  memory_->slot = slot_;
-  set_streaming(true);
-  co_return co_await follow();
+  begin_reading();
+  End end = co_await follow();
+  transaction_.reset();
+  co_return end;
 }
 
-postgres::Task<std::optional<MessageFeed::End>> MessageFeed::prepare_slot() {
+// What has to be known and in place first, whichever way messages come.
+postgres::Task<std::optional<MessageFeed::End>> MessageFeed::look_around(Query query) {
+  const auto facts = co_await look_at_replication(query);
+  if (!facts) co_return failed(facts.error(), kNotStarted);
+  facts_ = *facts;
+  if (memory_->last_inserted_at.empty()) memory_->last_inserted_at = facts->now;
   is_durable_ = database::is_durable(slot_mode(), facts_);
-  if (!is_durable_) {
-    slot_ = temporary_slot_name(kMessagesSlot, facts_, tenant_, parts_.config.node, parts_.config.slot_suffix);
-    co_return co_await make_slot();
-  }
-  slot_ = durable_slot_name(kMessagesSlot, facts_, tenant_);
-  auto locked =
-      co_await wait_for_lock([this](std::string sql) { return connection_->query(std::move(sql), query_deadline()); });
-  if (locked) co_return locked;
-  while (true) {
-    const auto found = co_await find_slot(*connection_, slot_, query_deadline());
-    if (!found) co_return failed(found.error(), kNotStarted);
-    if (!*found) co_return co_await make_slot();
-    if ((*found)->is_active) {  // by a session of ours that the server does not know to be gone
-      if (co_await stopped_.wait_until(parts_.clock.now() + kLockInterval)) co_return End{};
-      continue;
-    }
-    if ((*found)->is_usable && !slot_has_to_go_) break;
-    if (!(*found)->is_usable) {
-      log(LogLevel::kWarning, "ReplicationSlotNotAlive",
-          "the server has dropped what the slot " + slot_ +
-              " kept: raise max_slot_wal_keep_size if that happens again; a new one is made");
-    }
-    const auto dropped = co_await connection_->query("DROP_REPLICATION_SLOT \"" + slot_ + "\"", query_deadline());
-    if (!dropped) co_return failed(dropped.error(), kNotStarted);
-  }
-  if (memory_->slot != slot_) co_return co_await wait_for_listeners();
-  co_return std::nullopt;
-}
-
-// One node at a time has a tenant's durable slot; the lock goes with the session.
-postgres::Task<std::optional<MessageFeed::End>> MessageFeed::wait_for_lock(Query query) {
-  const std::string ask = "SELECT pg_try_advisory_lock(" + std::to_string(slot_lock(slot_)) + ")";
-  bool is_told = false;
-  while (true) {
-    const auto taken = co_await query(ask);
-    if (!taken) co_return failed(taken.error(), kNotStarted);
-    if (taken->text(0, 0) == "t") co_return std::nullopt;
-    if (!std::exchange(is_told, true))
-      log(LogLevel::kInfo, "", "another session has the slot " + slot_ + ": waiting until it is free");
-    if (co_await stopped_.wait_until(parts_.clock.now() + kLockInterval)) co_return End{};
-  }
-}
-
-// What the slot kept is for those who were here before a restart, so they have to be back.
-postgres::Task<std::optional<MessageFeed::End>> MessageFeed::wait_for_listeners() {
-  while (parts_.users(tenant_) == 0 || parts_.clock.now() < began_ + parts_.config.resume_grace) {
-    const Time next = parts_.clock.now() + kListenersInterval;
-    const Time graced = began_ + parts_.config.resume_grace;
-    if (co_await stopped_.wait_until(parts_.clock.now() < graced ? std::min(next, graced) : next)) co_return End{};
-    // The server would notice; we would not.
-    const auto alive = co_await connection_->query("SELECT 1", query_deadline());
-    if (!alive) co_return failed(alive.error(), kNotStarted);
+  const auto publication = co_await keep_publication(query);
+  if (!publication) co_return failed(publication.error(), kNotStarted);
+  if (*publication == PublicationUpkeep::kMadeAgain) {
+    log(LogLevel::kWarning, "",
+        std::string(kMessagesPublication) + " was not what it should be (realtime.messages alone), and was made again");
   }
   co_return std::nullopt;
 }
 
-postgres::Task<std::optional<MessageFeed::End>> MessageFeed::make_slot() {
-  auto made = co_await make_slot_now();
-  // duplicate_object: somebody else chose this name, and a name need not be that one.
-  if (!made && made.error().sqlstate == "42710" && !is_durable_) {
-    log(LogLevel::kWarning, "", "somebody else has a slot " + slot_ + ": taking another name");
-    slot_ = temporary_slot_name(kMessagesSlot, facts_, tenant_, parts_.random.next(), std::nullopt);
-    made = co_await make_slot_now();
-  }
-  if (!made) co_return failed(made.error(), kNotStarted);
-  slot_has_to_go_ = false;
-  memory_->delivered_until = {};
-  co_return std::nullopt;
-}
-
-// The slot's first look at the database is ours, too: nothing is between the table, as it is read, and the stream.
-postgres::Task<postgres::Result<void>> MessageFeed::make_slot_now() {
-  auto done = co_await connection_->query("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ", query_deadline());
-  if (done) {
-    done = co_await connection_->query("CREATE_REPLICATION_SLOT \"" + slot_ + "\" " +
-                                           (is_durable_ ? "" : "TEMPORARY ") + "LOGICAL pgoutput USE_SNAPSHOT",
-                                       query_deadline());
-  }
-  if (!done) {
-    (void)co_await connection_->query("ROLLBACK", query_deadline());
-    co_return tl::make_unexpected(done.error());
-  }
-  const auto fetched =
-      co_await fetch_missed([this](std::string sql) { return connection_->query(std::move(sql), query_deadline()); });
-  if (!fetched) co_return tl::make_unexpected(fetched.error());
-  const auto committed = co_await connection_->query("COMMIT", query_deadline());
-  if (!committed) co_return tl::make_unexpected(committed.error());
-  co_return postgres::Result<void>{};
-}
-
-// What was written while there was no slot, as far as the table can tell. In a transaction.
-postgres::Task<postgres::Result<void>> MessageFeed::fetch_missed(Query query) {
-  if (memory_->last_inserted_at.empty()) {
-    const auto now = co_await query("SELECT now() AT TIME ZONE 'utc'");
-    if (!now) co_return tl::make_unexpected(now.error());
-    memory_->last_inserted_at = now->text(0, 0).value_or("");
-    co_return postgres::Result<void>{};
-  }
-  if (!has_gap_rule()) co_return postgres::Result<void>{};
-  const auto declared = co_await query("DECLARE missed CURSOR FOR " + missed_rows());
-  if (!declared) co_return tl::make_unexpected(declared.error());
-  while (true) {
-    const auto rows = co_await query("FETCH " + std::to_string(kMissedRowsPerFetch) + " FROM missed");
-    if (!rows) co_return tl::make_unexpected(rows.error());
-    if (rows->empty()) co_return postgres::Result<void>{};
-    begin_transaction_checks();
-    is_from_table_ = true;
-    for (std::size_t row = 0; row < rows->size(); ++row) take_row(texts_of(*rows, row));
-    is_from_table_ = false;
-    co_await wait_for_room();
-  }
-}
-
-// Times are those of whoever inserted the rows; one that lies ahead of the gap does not hide the others.
-std::string MessageFeed::missed_rows() const {
-  const MessageFeedConfig& config = parts_.config;
-  const auto gap = std::chrono::duration_cast<std::chrono::milliseconds>(
-      memory_->lost_at ? parts_.clock.now() - *memory_->lost_at : Duration::zero());
-  const std::string now = "(now() AT TIME ZONE 'utc')";
-  const std::string since = "greatest(least(" + quoted(memory_->last_inserted_at) + "::timestamp, " + now + " - " +
-                            interval(gap) + ") - " + interval(config.gap_overlap) + ", " + now + " - " +
-                            interval(config.gap_age_max) + ")";
-  const std::string newest = std::string("SELECT ") + kColumns +
-                             ", tableoid AS part, ctid AS place FROM realtime.messages WHERE inserted_at > " + since +
-                             " ORDER BY inserted_at DESC, tableoid DESC, ctid DESC LIMIT " +
-                             std::to_string(config.gap_rows_max);
-  return std::string("SELECT ") + kColumns + " FROM (" + newest + ") m ORDER BY inserted_at, part, place";
+void MessageFeed::begin_reading() {
+  rows_ = std::make_unique<messages::MessageStream>();
+  confirmations_ = messages::Confirmations(parts_.config.resume_window);
+  transaction_.reset();
+  fault_.reset();
+  confirmed_ = received_ = server_end_ = {};
+  lag_before_ = 0;
+  polled_until_.clear();
+  // Positions of another slot say nothing about this one: it may be behind.
+  if (std::exchange(memory_->slot, slot_) != slot_) memory_->delivered_until = {};
+  set_streaming(true);
 }
 
 // What holds for the rows that follow.
-void MessageFeed::begin_transaction_checks() {
+void MessageFeed::learn_limits() {
   const auto record = parts_.find(tenant_);
   body_bytes_max_ = messages::body_bytes_max(record ? record->limits.payload_kb_max : 0);
 }
@@ -330,8 +179,9 @@ postgres::Task<MessageFeed::End> MessageFeed::follow() {
     const auto received = co_await connection_->receive(next, [this](std::string_view bytes) { return take(bytes); });
     if (fault_) co_return *std::move(fault_);
     if (!received) {
-      // undefined_object: the publication, for some time that is still to be decoded.
-      if (received.error().sqlstate == "42704") slot_has_to_go_ = true;
+      // The publication was not there for some time that is still to be decoded: undefined_object, or from Postgres 18
+      // on a warning (object_not_in_prerequisite_state).
+      if (received.error().sqlstate == "42704" || received.error().sqlstate == "55000") slot_has_to_go_ = true;
       co_return failed(received.error(), kDown);
     }
     if (*received > 0) heard_at_ = parts_.clock.now();
@@ -390,21 +240,39 @@ bool MessageFeed::take_event(std::string_view bytes) {
   }
   if (const auto* began = std::get_if<messages::Began>(&*event)) {
     transaction_ = *began;
+    rows_of_transaction_ = 0;
     is_repeated_ = began->commit < memory_->delivered_until;
-    begin_transaction_checks();
+    learn_limits();
   } else if (const auto* ended = std::get_if<messages::Ended>(&*event)) {
     transaction_.reset();
     memory_->delivered_until = std::max(memory_->delivered_until, ended->end);
     received_ = std::max(received_, ended->end);
     confirmations_.ended(ended->end, parts_.clock.now());
   } else if (const auto* inserted = std::get_if<messages::Inserted>(&*event)) {
-    if (!is_repeated_) take_row(inserted->row);
+    if (is_next_row()) take_row(inserted->row);
   } else if (const auto* foreign = std::get_if<messages::Foreign>(&*event)) {
-    log(LogLevel::kWarning, "",
-        "Unexpected relation on schema '" + foreign->schema + "' and table '" + foreign->table +
-            "': " + std::string(kMessagesPublication) + " is for realtime.messages alone, rows of others are left out");
+    note_foreign(*foreign);
   }
   return true;
+}
+
+// False: it was told before the last stream ended within this transaction, or with all of it.
+bool MessageFeed::is_next_row() {
+  ++rows_of_transaction_;
+  if (is_repeated_) return false;
+  const Lsn commit = transaction_ ? transaction_->commit : Lsn{};
+  if (std::exchange(memory_->half_told, commit) != commit) memory_->rows_told = 0;
+  if (rows_of_transaction_ <= memory_->rows_told) return false;
+  memory_->rows_told = rows_of_transaction_;
+  return true;
+}
+
+void MessageFeed::note_foreign(const messages::Foreign& foreign) {
+  const std::string name = foreign.schema + "." + foreign.table;
+  if (foreign_tables_.size() >= kForeignTablesMax || !foreign_tables_.insert(name).second) return;
+  log(LogLevel::kWarning, "",
+      "Unexpected relation on schema '" + foreign.schema + "' and table '" + foreign.table +
+          "': " + std::string(kMessagesPublication) + " is for realtime.messages alone, rows of others are left out");
 }
 
 void MessageFeed::take_row(const messages::RowTexts& texts) {
@@ -444,10 +312,16 @@ void MessageFeed::skip(std::string_view reason) {
 
 // The server hears from us when something has changed, when it asks, and from time to time, which it answers.
 void MessageFeed::confirm(Time now, bool is_asked) {
-  const Lsn confirmed = confirmations_.confirmed(now);
+  const Lsn delivered = confirmations_.confirmed(now);
+  // A temporary slot gives nothing again, so there is nothing to keep it for.
+  const Lsn confirmed = is_durable_ ? delivered : std::max(delivered, received_);
   const bool is_due = now >= status_due_;
-  if (!is_due && !is_asked && confirmed == confirmed_) return;
+  if (!is_due && confirmed == confirmed_) {
+    if (is_asked) status_due_ = std::min(status_due_, std::max(now, answered_at_ + kAnswerInterval));
+    return;
+  }
   confirmed_ = confirmed;
+  answered_at_ = now;
   connection_->send(pgoutput::make_status_update(std::max(received_, confirmed), confirmed, micros_now(),
                                                  is_due ? pgoutput::Reply::kWanted : pgoutput::Reply::kNotNeeded));
   if (!is_due) return;
@@ -467,85 +341,6 @@ void MessageFeed::confirm(Time now, bool is_asked) {
 std::int64_t MessageFeed::micros_now() const {
   return std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.wall().time_since_epoch()).count() -
          pgoutput::kPostgresEpochSeconds * 1'000'000;
-}
-
-// --- Without a walsender
-
-postgres::Task<MessageFeed::End> MessageFeed::poll() {
-  postgres::ConnectionSettings how = settings_.connection;
-  how.application_name = "realtime_replication_connection";
-  how.statement_timeout = parts_.config.query_timeout;
-  how.search_path = "pg_catalog";
-  auto opened =
-      co_await postgres::Connection::open(parts_.surroundings, std::move(how), postgres::OnNotice{}, cancellation_);
-  if (!opened) co_return failed(opened.error(), kNotStarted);
-  const std::unique_ptr<postgres::Connection> session = *std::move(opened);
-  const ClosedByCancellation closed(*session, cancellation_);
-  session->begin_exclusive_use();
-  const Query query = [&session](std::string sql) { return ask(*session, std::move(sql)); };
-  if (auto end = co_await prepare_polled_slot(query)) co_return *std::move(end);
-  memory_->slot = slot_;
-  parts_.counters.polling.add();
-  set_streaming(true);
-  const Time until = parts_.clock.now() + parts_.config.poll_for;
-  End end;
-  while (!is_stopping_ && parts_.clock.now() < until) {
-    const auto polled = co_await poll_once(query);
-    if (!polled) end = failed(polled.error(), kDown);
-    if (fault_) end = *std::exchange(fault_, std::nullopt);
-    if (!end.code.empty()) break;
-    co_await wait_for_room();
-    if (*polled) continue;
-    co_await stopped_.wait_until(parts_.clock.now() + parts_.config.poll_interval);
-  }
-  parts_.counters.polling.subtract();
-  co_return end;
-}
-
-postgres::Task<std::optional<MessageFeed::End>> MessageFeed::prepare_polled_slot(Query query) {
-  rows_ = std::make_unique<messages::MessageStream>();
-  confirmations_ = messages::Confirmations(parts_.config.resume_window);
-  transaction_.reset();
-  fault_.reset();
-  if (is_durable_) {
-    if (auto end = co_await wait_for_lock(query)) co_return end;
-    const auto found = co_await query("SELECT 1 FROM pg_replication_slots WHERE slot_name = " + quoted(slot_));
-    if (!found) co_return failed(found.error(), kNotStarted);
-    if (!found->empty()) co_return std::nullopt;
-  }
-  // Others may have the name that a walsender would have taken.
-  if (!is_durable_) slot_ = temporary_slot_name(kMessagesSlot, facts_, tenant_, parts_.random.next(), std::nullopt);
-  const auto made = co_await query("SELECT pg_create_logical_replication_slot(" + quoted(slot_) + ", 'pgoutput', " +
-                                   (is_durable_ ? "false)" : "true)"));
-  if (!made) co_return failed(made.error(), kNotStarted);
-  memory_->delivered_until = {};
-  // What is committed between the two is found in both, and told once.
-  const auto begun = co_await query("BEGIN READ ONLY");
-  if (!begun) co_return failed(begun.error(), kNotStarted);
-  const auto fetched = co_await fetch_missed(query);
-  if (!fetched) co_return failed(fetched.error(), kNotStarted);
-  const auto ended = co_await query("COMMIT");
-  if (!ended) co_return failed(ended.error(), kNotStarted);
-  co_return std::nullopt;
-}
-
-// False: there was nothing.
-postgres::Task<postgres::Result<bool>> MessageFeed::poll_once(Query query) {
-  const auto rows =
-      co_await query("SELECT lsn, data FROM pg_logical_slot_peek_binary_changes(" + quoted(slot_) + ", NULL, " +
-                     std::to_string(kChangesPerPoll) + ", 'proto_version', '1', 'publication_names', " +
-                     quoted(kMessagesPublication) + ")");
-  if (!rows) co_return tl::make_unexpected(rows.error());
-  for (std::size_t row = 0; row < rows->size(); ++row) {
-    const auto bytes = messages::bytes_of_hex(rows->text(row, 1).value_or(""));
-    if (!bytes || !take_event(*bytes)) co_return false;
-  }
-  (void)confirmations_.confirmed(parts_.clock.now());  // nobody waits for them here
-  if (rows->empty()) co_return false;
-  const auto advanced = co_await query("SELECT pg_replication_slot_advance(" + quoted(slot_) + ", " +
-                                       quoted(pgoutput::to_text(memory_->delivered_until)) + ")");
-  if (!advanced) co_return tl::make_unexpected(advanced.error());
-  co_return true;
 }
 
 void MessageFeed::set_streaming(bool is_streaming) {

@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/clock.h"
 #include "base/counter.h"
@@ -90,8 +91,11 @@ struct FeedMemory {
   messages::RecentIds recent;
   std::string last_inserted_at;  // of the last message; of the beginning where there was none. Empty: no stream yet
   std::optional<Time> lost_at;   // when the stream ended, if none has followed
-  std::string slot;              // that was streamed from
+  std::string slot;              // that was read last
   Lsn delivered_until;           // of what is in that slot
+  Lsn half_told;                 // the commit of the transaction of which rows were told last,
+  std::uint64_t rows_told = 0;   // and how many
+  std::string durable_slot;      // that may be there; empty: none is known
 };
 
 class MessageFeed {  // loop-bound
@@ -127,25 +131,38 @@ class MessageFeed {  // loop-bound
     std::string text;
     bool is_crowded = false;  // the server has no walsender, or no slot, left
   };
-  // One statement in the session that has the slot.
-  using Query = std::function<postgres::Task<postgres::Result<postgres::Rows>>(std::string)>;
+  enum class Way : std::uint8_t { kStream, kPoll };
+
+  static constexpr std::string_view kNotStarted = "StartReplicationFailed";
+  static constexpr std::string_view kDown = "ReplicationConnectionDown";
 
   postgres::Task<void> run();
   postgres::Task<End> stream();
-  postgres::Task<std::optional<End>> prepare_slot();
-  postgres::Task<std::optional<End>> wait_for_lock(Query query);
-  postgres::Task<std::optional<End>> wait_for_listeners();
-  postgres::Task<std::optional<End>> make_slot();
-  postgres::Task<postgres::Result<void>> make_slot_now();
-  postgres::Task<postgres::Result<void>> fetch_missed(Query query);
+  postgres::Task<std::optional<End>> look_around(Query query);
+  void begin_reading();
   postgres::Task<End> follow();
   postgres::Task<void> wait_for_room();
+  postgres::ConnectionSettings session_settings() const;
+
+  // feed_slot.cc: none, where there is a slot and what was missed was told.
+  postgres::Task<std::optional<End>> prepare_slot(Query query, Way way);
+  postgres::Task<std::optional<End>> wait_for_lock(Query query);
+  postgres::Task<std::optional<End>> wait_for_listeners(Query query);
+  postgres::Task<std::optional<End>> make_slot(Query query, Way way);
+  postgres::Task<postgres::Result<void>> make_slot_now(Query query, Way way);
+  postgres::Task<postgres::Result<void>> fetch_missed(Query query);
+  std::string missed_rows() const;
+  bool has_gap_rule() const { return parts_.config.gap_age_max.count() > 0 && parts_.config.gap_rows_max > 0; }
+
+  // polled_feed.cc
   postgres::Task<End> poll();
-  postgres::Task<std::optional<End>> prepare_polled_slot(Query query);
+  postgres::Task<End> poll_for_a_while(Query query);
   postgres::Task<postgres::Result<bool>> poll_once(Query query);
 
   postgres::ReplicationConnection::Go take(std::string_view bytes);
   bool take_event(std::string_view bytes);
+  bool is_next_row();
+  void note_foreign(const messages::Foreign& foreign);
   void take_row(const messages::RowTexts& texts);
   void skip(std::string_view reason);
   void confirm(Time now, bool is_asked);
@@ -154,10 +171,8 @@ class MessageFeed {  // loop-bound
   End failed(const postgres::PgError& error, std::string_view code) const;
   Time query_deadline() const { return parts_.clock.now() + parts_.config.query_timeout; }
   SlotMode slot_mode() const { return settings_.slot_mode.value_or(parts_.config.slot_mode); }
-  std::string missed_rows() const;
   std::int64_t micros_now() const;
-  void begin_transaction_checks();
-  bool has_gap_rule() const { return parts_.config.gap_age_max.count() > 0 && parts_.config.gap_rows_max > 0; }
+  void learn_limits();
   void log(LogLevel level, std::string_view code, const std::string& text) const;
 
   const Parts parts_;
@@ -181,12 +196,16 @@ class MessageFeed {  // loop-bound
   messages::Confirmations confirmations_;
   std::optional<messages::Began> transaction_;
   bool is_repeated_ = false;  // the transaction was delivered before
-  Lsn server_end_;            // as far as the server's log goes
+  std::uint64_t rows_of_transaction_ = 0;
+  std::unordered_set<std::string> foreign_tables_;  // that were named in the log
+  Lsn server_end_;                                  // as far as the server's log goes
   Lsn received_;
   Lsn confirmed_;                 // as told to the server
   std::uint64_t lag_before_ = 0;  // when it was looked at last
   Time heard_at_{};
   Time status_due_{};
+  Time answered_at_{};
+  std::string polled_until_;  // without a walsender: how far the slot was advanced
   std::optional<End> fault_;  // of what was received
   std::uint64_t body_bytes_max_ = 0;
 

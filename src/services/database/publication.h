@@ -2,10 +2,10 @@
 // and made again where it is not (database.md 7). Publications of users are never touched.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
-#include "base/clock.h"
-#include "io/postgres/replication.h"
+#include "services/database/replication_slot.h"
 
 namespace rt::database {
 
@@ -13,8 +13,6 @@ inline constexpr std::string_view kMessagesPublication = "supabase_realtime_mess
 
 enum class PublicationUpkeep : std::uint8_t { kKept, kMade, kMadeAgain };
 
-// In a session whose search_path is pg_catalog.
-postgres::Task<postgres::Result<PublicationUpkeep>> keep_publication(postgres::ReplicationConnection& connection,
-                                                                     Time deadline);
+postgres::Task<postgres::Result<PublicationUpkeep>> keep_publication(Query query);
 
 }  // namespace rt::database

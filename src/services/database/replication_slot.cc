@@ -19,7 +19,7 @@ constexpr std::size_t kNameBytesMax = 63;
 constexpr HashKey kNameKey{0x736c6f745f6e616d, 0x655f6b6579203a29};
 constexpr HashKey kLockKey{0x736c6f745f6c6f63, 0x6b5f6b6579203a29};
 // How often, and how long after each other, slots are dropped whose sessions have just been ended.
-constexpr int kDropAttempts = 20;
+constexpr int kDropAttempts = 100;
 constexpr std::chrono::milliseconds kDropPause{100};
 
 template <class T>
@@ -57,16 +57,21 @@ constexpr const char* kOfThis =
 
 }  // namespace
 
-postgres::Task<postgres::Result<ReplicationFacts>> look_at_replication(postgres::ReplicationConnection& connection,
-                                                                       Time deadline) {
-  const auto rows = co_await connection.query(
+std::string quoted(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) out.append(c == '\'' ? 2 : 1, c);
+  return out + "'";
+}
+
+postgres::Task<postgres::Result<ReplicationFacts>> look_at_replication(Query query) {
+  const auto rows = co_await query(
       "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()), "
-      "(SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size')",
-      deadline);
+      "(SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size'), now() AT TIME ZONE 'utc'");
   if (!rows) co_return tl::make_unexpected(rows.error());
   ReplicationFacts out{.database = number<std::uint32_t>(rows->text(0, 0).value_or("0"))};
   const auto megabytes = number<std::int64_t>(rows->text(0, 1).value_or("-1"));
   if (megabytes >= 0) out.slot_bytes_max = static_cast<std::uint64_t>(megabytes) << 20;
+  out.now = rows->text(0, 2).value_or("");
   co_return out;
 }
 
@@ -88,16 +93,26 @@ std::int64_t slot_lock(std::string_view durable_name) {
   return static_cast<std::int64_t>(siphash(kLockKey, durable_name));
 }
 
-postgres::Task<postgres::Result<std::optional<FoundSlot>>> find_slot(postgres::ReplicationConnection& connection,
-                                                                     std::string_view name, Time deadline) {
-  const auto rows = co_await connection.query(
+postgres::Task<postgres::Result<std::optional<FoundSlot>>> find_slot(Query query, std::string name) {
+  const auto rows = co_await query(
       "SELECT active, coalesce(database = current_database() AND plugin = 'pgoutput' AND wal_status <> 'lost', false) "
-      "FROM pg_replication_slots WHERE slot_name = '" +
-          std::string(name) + "'",
-      deadline);
+      "FROM pg_replication_slots WHERE slot_name = " +
+      quoted(name));
   if (!rows) co_return tl::make_unexpected(rows.error());
   if (rows->empty()) co_return std::nullopt;
   co_return FoundSlot{.is_active = rows->text(0, 0) == "t", .is_usable = rows->text(0, 1) == "t"};
+}
+
+// A session that the login may not end keeps its slot; that of others must not keep ours.
+postgres::Task<postgres::Result<void>> end_holders(postgres::Connection& connection) {
+  const auto holders = co_await connection.run(just(std::string("SELECT active_pid") + kOfThis + " AND active", {""}));
+  if (!holders) co_return tl::make_unexpected(holders.error());
+  for (std::size_t row = 0; row < holders->back().size(); ++row) {
+    const std::string pid(holders->back().text(row, 0).value_or("0"));
+    const auto ended = co_await connection.run(just("SELECT pg_terminate_backend($1::int)", {pid}));
+    if (!ended && !connection.is_open()) co_return tl::make_unexpected(ended.error());
+  }
+  co_return postgres::Result<void>{};
 }
 
 postgres::Task<postgres::Result<int>> drop_slots(postgres::Surroundings surroundings,
@@ -109,16 +124,22 @@ postgres::Task<postgres::Result<int>> drop_slots(postgres::Surroundings surround
   if (!opened) co_return tl::make_unexpected(opened.error());
   postgres::Connection& connection = **opened;
   const ClosedByCancellation closed(connection, cancellation);
+  connection.begin_exclusive_use();  // it keeps a lock between its statements, and goes with it
   int dropped = 0;
   for (int attempt = 0; attempt < kDropAttempts; ++attempt) {
+    bool may_drop = true;
     if (name.empty()) {
-      const auto ended = co_await connection.run(
-          just(std::string("SELECT pg_terminate_backend(active_pid)") + kOfThis + " AND active", {name}));
+      const auto ended = co_await end_holders(connection);
       if (!ended) co_return tl::make_unexpected(ended.error());
+    } else {
+      const auto locked =
+          co_await connection.run(just("SELECT pg_try_advisory_lock($1::bigint)", {std::to_string(slot_lock(name))}));
+      if (!locked) co_return tl::make_unexpected(locked.error());
+      may_drop = locked->back().text(0, 0) == "t";
     }
-    const auto gone = co_await connection.run(
-        just(std::string("SELECT pg_drop_replication_slot(slot_name)") + kOfThis + " AND NOT active AND NOT temporary",
-             {name}));
+    const auto gone = co_await connection.run(just(std::string("SELECT pg_drop_replication_slot(slot_name)") + kOfThis +
+                                                       " AND NOT active AND NOT temporary AND $2",
+                                                   {name, may_drop ? "t" : "f"}));
     // 42704 undefined_object, 55006 object_in_use: another was faster.
     if (!gone && gone.error().sqlstate != "42704" && gone.error().sqlstate != "55006")
       co_return tl::make_unexpected(gone.error());

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,19 +17,24 @@
 
 #include "base/clock.h"
 #include "io/postgres/replication.h"
+#include "io/postgres/rows.h"
 #include "services/database/tenant_settings.h"
 
 namespace rt::database {
 
 inline constexpr std::string_view kMessagesSlot = "supabase_realtime_messages_replication_slot";
 
-// In a session whose search_path is pg_catalog.
+// One statement in a session whose search_path is pg_catalog; a walsender takes no parameters.
+using Query = std::function<postgres::Task<postgres::Result<postgres::Rows>>(std::string sql)>;
+// As a literal.
+std::string quoted(std::string_view text);
+
 struct ReplicationFacts {
   std::uint32_t database = 0;                     // its oid
   std::optional<std::uint64_t> slot_bytes_max{};  // max_slot_wal_keep_size; nullopt: a slot keeps all
+  std::string now{};                              // by its clock, in UTC, without a time zone
 };
-postgres::Task<postgres::Result<ReplicationFacts>> look_at_replication(postgres::ReplicationConnection& connection,
-                                                                       Time deadline);
+postgres::Task<postgres::Result<ReplicationFacts>> look_at_replication(Query query);
 
 bool is_durable(SlotMode mode, const ReplicationFacts& facts);
 
@@ -45,12 +51,11 @@ struct FoundSlot {
   bool is_active = false;
   bool is_usable = true;  // of this database and ours to read, and its log is still there
 };
-postgres::Task<postgres::Result<std::optional<FoundSlot>>> find_slot(postgres::ReplicationConnection& connection,
-                                                                     std::string_view name, Time deadline);
+postgres::Task<postgres::Result<std::optional<FoundSlot>>> find_slot(Query query, std::string name);
 
-// Slots of this database that nobody should use any more: `name`, or, where that is empty, all whose names have
-// `realtime` in them, and then also those that somebody uses, whose sessions are ended. On a connection of its own.
-// Returns how many there were.
+// Slots of this database that nobody should use any more: the durable one of that name, unless another session has its
+// lock; or, where `name` is empty, all whose names have `realtime` in them, and then also those that somebody uses,
+// whose sessions are ended where the login may do that. On a connection of its own. Returns how many there were.
 postgres::Task<postgres::Result<int>> drop_slots(postgres::Surroundings surroundings,
                                                  postgres::ConnectionSettings settings, std::string name,
                                                  std::shared_ptr<postgres::Cancellation> cancellation);

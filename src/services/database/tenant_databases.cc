@@ -63,6 +63,7 @@ struct TenantDatabases::Tenant {
   std::vector<Prepared> until_prepared;  // empty: nobody asked for it
   bool keeps_messages = false;           // it is looked after its partitions at the moment
   bool is_wanted = false;                // it had users since it was vacant
+  int minutes_without_users = 0;         // while it is not connected
   bool is_to_be_cleaned = false;         // it was connected since the janitor was here
 };
 
@@ -198,7 +199,7 @@ bool TenantDatabases::is_streaming(std::string_view external_id) const {
 
 // Where it has users and no connection, and may have one.
 void TenantDatabases::open_again(const std::string& external_id, Tenant& tenant) {
-  if (!tenant.is_wanted || tenant.database || loop_->is_stopping) return;
+  if (!tenant.is_wanted || tenant.database || loop_->is_stopping || surroundings_.users(external_id) == 0) return;
   const auto record = surroundings_.find(external_id);
   if (!record || record->suspended || tenant.breakers->connecting.is_open(clock_.now())) return;
   const auto settings = settings_of(*record, encryption_);
@@ -305,26 +306,29 @@ void TenantDatabases::changed(const std::string& external_id, std::shared_ptr<co
     *tenant->breakers = {};
     const auto record = surroundings_.find(external_id);
     const bool is_over = !record || record->suspended;
+    const auto before =
+        former ? settings_of(*former, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
+    const auto after = record ? settings_of(*record, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
     // Nobody has asked the old database about these.
     auto waiting = tenant->database ? tenant->database->take_waiting() : std::deque<TenantDatabase::Waiting>();
     std::function<void()> then;
-    auto settings = former ? settings_of(*former, encryption_) : Result<std::optional<TenantSettings>>(std::nullopt);
-    if (is_over && settings && *settings && !loop_->is_stopping) {
-      then = [this, external_id, settings = **std::move(settings)] {
-        loop_->group.spawn(drop_all_slots(external_id, settings));
-      };
+    if (is_over && before && *before && !loop_->is_stopping) {
+      then = [this, external_id, settings = **before] { loop_->group.spawn(drop_slots_of(external_id, settings, "")); };
     }
-    let_go(tenant, MessageFeed::Slot::kStays, std::move(then));
+    const bool stays_where_it_is = before && after && *before && *after && place_of(**before) == place_of(**after) &&
+                                   (*before)->slot_mode == (*after)->slot_mode;
+    let_go(tenant, stays_where_it_is ? MessageFeed::Slot::kStays : MessageFeed::Slot::kIsDropped, std::move(then));
     for (auto& one : waiting) ask_now(external_id, std::move(one.question), std::move(one.answer));
     open_again(external_id, *tenant);
   });
 }
 
-// A tenant that is gone must not cost its database anything.
-postgres::Task<void> TenantDatabases::drop_all_slots(std::string external_id, TenantSettings settings) {
+// A tenant that is gone must not cost its database anything. An empty name: all that are ours by their names.
+postgres::Task<void> TenantDatabases::drop_slots_of(std::string external_id, TenantSettings settings,
+                                                    std::string name) {
   const Cancellable running(*loop_);
-  const auto dropped =
-      co_await drop_slots(loop_->parts.surroundings, std::move(settings.connection), "", running.cancellation());
+  const auto dropped = co_await drop_slots(loop_->parts.surroundings, std::move(settings.connection), std::move(name),
+                                           running.cancellation());
   if (!dropped && !loop_->is_stopping) {
     log(LogLevel::kError, external_id, "DropReplicationSlotFailed",
         "slots of the database may be left, which keep its log from being removed: " + dropped.error().message);
@@ -427,7 +431,12 @@ postgres::Task<void> TenantDatabases::every_minute() {
 void TenantDatabases::let_go_if_vacant(const std::string& external_id, const TenantRef& tenant) {
   const std::int64_t users = surroundings_.users(external_id);
   if (!tenant->database) {
-    if (users == 0 && std::exchange(tenant->is_wanted, false)) surroundings_.on_vacant(external_id);
+    tenant->minutes_without_users = users > 0 ? 0 : tenant->minutes_without_users + 1;
+    if (tenant->is_wanted && tenant->minutes_without_users >= config_.each.vacant_minutes_max) {
+      tenant->is_wanted = false;
+      surroundings_.on_vacant(external_id);
+      drop_left_slot(external_id, *tenant);
+    }
   } else if (tenant->database->is_vacant_after_minute(users)) {
     if (std::exchange(tenant->is_wanted, false)) surroundings_.on_vacant(external_id);
     let_go(tenant, MessageFeed::Slot::kIsDropped, nullptr);
@@ -435,6 +444,14 @@ void TenantDatabases::let_go_if_vacant(const std::string& external_id, const Ten
   }
   // Who came between the two has said nothing.
   if (!tenant->is_wanted && surroundings_.users(external_id) > 0) tenant->is_wanted = true;
+}
+
+// Its connection ended before its last user left.
+void TenantDatabases::drop_left_slot(const std::string& external_id, Tenant& tenant) {
+  if (!tenant.memory || tenant.memory->durable_slot.empty()) return;
+  auto settings = settings_of_tenant(external_id);
+  if (!settings || !*settings || place_of(**settings) != tenant.memory_of) return;
+  loop_->group.spawn(drop_slots_of(external_id, **std::move(settings), std::exchange(tenant.memory->durable_slot, {})));
 }
 
 // One after the other: nobody waits for it.

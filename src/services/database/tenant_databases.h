@@ -124,7 +124,8 @@ class TenantDatabases {
   postgres::Task<void> end(TenantRef tenant, std::unique_ptr<TenantDatabase> database, MessageFeed::Slot slot);
   void let_go_if_vacant(const std::string& external_id, const TenantRef& tenant);
   void open_again(const std::string& external_id, Tenant& tenant);
-  postgres::Task<void> drop_all_slots(std::string external_id, TenantSettings settings);
+  postgres::Task<void> drop_slots_of(std::string external_id, TenantSettings settings, std::string name);
+  void drop_left_slot(const std::string& external_id, Tenant& tenant);
   postgres::Task<void> tell_health(std::string external_id, std::function<void(DatabaseHealth)> done);
   postgres::Task<void> prepare_now(std::string external_id, OldMessages old);
   void answer_prepared(const std::string& external_id, const Result<void>& result);
