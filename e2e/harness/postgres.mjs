@@ -51,7 +51,7 @@ async function newPostgres() {
 // A streaming copy of another one that runs, on another address with the same port.
 export async function startStandby(primary) {
   const standby = await newPostgres();
-  Object.assign(standby, { host: '127.0.0.2', port: primary.port });
+  Object.assign(standby, { host: '127.0.0.2', port: primary.port, settings: primary.settings });
   const from = `host=${primary.host} port=${primary.port} user=postgres password='${PASSWORD}'`;
   await standby.asUser(join(standby.bin, 'pg_basebackup'), ['-D', join(standby.directory, 'data'), '-d', from, '-R', '-c', 'fast', '--no-sync']);
   await standby.start().catch(async (error) => {

@@ -90,7 +90,8 @@ TEST_CASE("a row that lacks something is skipped for the first thing that it lac
   CHECK(reason_of(row) == ":event_missing");
   row.event = "said";
   CHECK(reason_of(row) == ":id_missing");
-  row.id = uuid(1);
+  const std::string id = uuid(1);
+  row.id = id;
   CHECK(reason_of(row) == ":topic_missing");
   row.topic = "room";
   CHECK(reason_of(row) == ":private_missing");

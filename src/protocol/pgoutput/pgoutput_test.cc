@@ -41,7 +41,8 @@ TEST_CASE("a position is written and read as Postgres does") {
 TEST_CASE("pieces of the log and keepalives are told apart") {
   const std::string header =
       "\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00"s;
-  const auto data = parse_stream_message("w" + header + "abc");
+  const std::string piece = "w" + header + "abc";
+  const auto data = parse_stream_message(piece);
   REQUIRE(data);
   CHECK(std::get<WalData>(*data).start == Lsn{0x10});
   CHECK(std::get<WalData>(*data).server_end == Lsn{0x20});
@@ -100,10 +101,12 @@ TEST_CASE("updates, deletes and truncates are read with what they have of the ro
   Parser parser;
   const std::string row = "\x00\x01t\x00\x00\x00\x01"s + "8";
   const std::string table = "\x00\x00\x40\x01"s;
-  const auto plain = parsed<Update>(parser, "U" + table + "N" + row);
+  const std::string without_key = "U" + table + "N" + row;
+  const auto plain = parsed<Update>(parser, without_key);
   CHECK(plain.before.empty());
   CHECK(plain.row[0].bytes == "8");
-  const auto keyed = parsed<Update>(parser, "U" + table + "K" + "\x00\x02nu"s + "N" + row);
+  const std::string with_key = "U" + table + "K" + "\x00\x02nu"s + "N" + row;
+  const auto keyed = parsed<Update>(parser, with_key);
   REQUIRE(keyed.before.size() == 2);
   CHECK(keyed.before[0].kind == FieldKind::kNull);
   CHECK(keyed.before[1].kind == FieldKind::kUnchanged);
@@ -111,7 +114,8 @@ TEST_CASE("updates, deletes and truncates are read with what they have of the ro
       "\x00\x01"
       "b\x00\x00\x00\x02"
       "\x01\x02"s;
-  const auto deleted = parsed<Delete>(parser, "D" + table + "O" + bytes);
+  const std::string deletion = "D" + table + "O" + bytes;
+  const auto deleted = parsed<Delete>(parser, deletion);
   CHECK(deleted.before[0].kind == FieldKind::kBinary);
   CHECK(parsed<Truncate>(parser, "T\x00\x00\x00\x02\x00"s + table + table).relations.size() == 2);
   parsed<Other>(parser, "Yanything");
