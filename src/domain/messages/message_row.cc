@@ -24,8 +24,9 @@ int digit_value(char digit) {
 std::optional<int> take_digits(std::string_view& in, std::size_t count) {
   int out = 0;
   if (in.size() < count) return std::nullopt;
-  const auto [end, error] = std::from_chars(in.data(), in.data() + count, out);
-  if (error != std::errc() || end != in.data() + count || out < 0) return std::nullopt;
+  const std::string_view digits = in.substr(0, count);
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), out);
+  if (error != std::errc() || end != digits.data() + digits.size() || out < 0) return std::nullopt;
   in.remove_prefix(count);
   return out;
 }

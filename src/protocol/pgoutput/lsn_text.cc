@@ -15,7 +15,7 @@ std::optional<std::uint32_t> parse_half(std::string_view text) {
 }
 
 void append_half(std::string& out, std::uint64_t half) {
-  char digits[8];
+  char digits[8] = {};
   char* const end = std::to_chars(digits, digits + sizeof digits, half, kBase).ptr;
   for (const char* at = digits; at != end; ++at) out += *at >= 'a' ? static_cast<char>(*at - 'a' + 'A') : *at;
 }
