@@ -259,6 +259,17 @@ test('how long messages take is measured, from their commit and from their row [
   }
 });
 
+test('bytes and JSON do not depend on how a database writes bytes and dates, and follow its time zone [D-038]', async () => {
+  const other = await projects.make({ sql: BY_CLAIMS });
+  for (const setting of ["bytea_output = 'escape'", "datestyle = 'SQL, DMY'", "timezone = 'Asia/Tokyo'"]) await other.sql(`ALTER DATABASE ${other.name} SET ${setting};`);
+  const topic = freshTopic();
+  const client = await reader(topic, { of: other });
+  await other.sql(`SELECT realtime.send_binary('\\x005c0a27ff', 'bytes', '${topic}');
+    SELECT realtime.send(jsonb_build_object('at', '2026-01-02 03:04:05+00'::timestamptz), 'time', '${topic}');`);
+  assert.deepEqual(told(await client.next()).payload, Buffer.from([0x00, 0x5c, 0x0a, 0x27, 0xff]));
+  assert.equal(JSON.parse(told(await client.next()).payload).at, '2026-01-02T12:04:05+09:00');
+});
+
 test('topics with quotes, letters of any script and colons are themselves', async () => {
   for (const topic of ["it's; DROP TABLE x", 'ключ:🔑', 'a"b\\c', ' ']) {
     const client = await reader(topic);

@@ -1,11 +1,11 @@
-// A feed of a tenant's messages on a real Postgres, and who listens to it.
+// A feed of a tenant's messages on a real Postgres, and who listens to it. Who includes this includes
+// <boost/asio/awaitable.hpp> before.
 #pragma once
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <atomic>
-#include <boost/asio/awaitable.hpp>
 #include <functional>
 #include <memory>
 #include <string>

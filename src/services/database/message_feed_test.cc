@@ -1,5 +1,6 @@
 #include "services/database/message_feed.h"
 
+#include <boost/asio/awaitable.hpp>
 #include <csignal>
 
 #include "services/database/publication.h"

@@ -1,3 +1,5 @@
+#include <boost/asio/awaitable.hpp>
+
 #include "services/database/publication.h"
 #include "testing/feed_listener.h"
 

@@ -78,11 +78,15 @@ std::shared_ptr<const std::string> Broadcast::compressed(Form form, ws::Deflater
 }
 
 std::shared_ptr<const std::string> Broadcast::polled(Form form) const {
+  // What waits for a poll must not keep the frames of others.
+  struct Copy {
+    std::string text;
+    std::shared_ptr<const void> receipt;
+  };
   const Encoding plain = encoding(form);
   RT_CHECK(plain.frame != nullptr);
-  Made& made = this->made(form);
-  std::call_once(made.polled_once, [&] { made.polled = to_message(made.frame); });
-  return {shared_from_this(), &made.polled};
+  const auto copy = std::make_shared<const Copy>(Copy{to_message(*plain.frame), message_.receipt});
+  return {copy, &copy->text};
 }
 
 std::shared_ptr<const std::string> Broadcast::payload_fragment() const {

@@ -58,8 +58,6 @@ class Broadcast : public std::enable_shared_from_this<Broadcast> {  // thread-sa
     Undeliverable why = Undeliverable::kNot;
     std::once_flag compressed_once;
     std::optional<std::string> compressed;
-    std::once_flag polled_once;
-    std::string polled;
   };
   Made& made(Form form) const;
   void make(Form form, Made& made) const;
