@@ -88,7 +88,8 @@ Task<Result<Rows>> ReplicationConnection::query(std::string command, Time deadli
             const bool is_null = impl->pq.PQgetisnull(what, row, column) != 0;
             const auto size = static_cast<std::size_t>(impl->pq.PQgetlength(what, row, column));
             if (rows.bytes() + size > kResultBytesMax)
-              co_return impl->lose({.kind = ErrorClass::kResultTooLarge, .message = "the result is too large"});
+              co_return impl->lose(
+                  {.kind = ErrorClass::kResultTooLarge, .message = "the result has more than 512 MiB"});
             if (is_null) {
               rows.add_field(std::nullopt);
             } else {

@@ -150,7 +150,7 @@ postgres::Task<postgres::Result<int>> drop_slots(postgres::Surroundings surround
     boost::asio::steady_timer pause(surroundings.io, kDropPause);
     co_await pause.async_wait(boost::asio::use_awaitable);
   }
-  co_return postgres::fail(postgres::ErrorClass::kServer, "some are still in use");
+  co_return postgres::fail(postgres::ErrorClass::kServer, "some are still in use, pg_replication_slots shows by whom");
 }
 
 }  // namespace rt::database

@@ -5,21 +5,10 @@
 #include <algorithm>
 #include <boost/asio/awaitable.hpp>
 
-#include "testing/tenant_schema.h"
+#include "testing/feed_listener.h"
 
 namespace rt::database {
 namespace {
-
-using testing::PostgresLoop;
-
-class Silence final : public Log {
- public:
-  bool enabled(LogLevel) const override { return true; }
-  void write(LogLevel, const LogFields& fields, std::string_view) override { codes.emplace_back(fields.error_code); }
-  std::uint64_t dropped() const override { return 0; }
-  void reopen() override {}
-  std::vector<std::string> codes;
-};
 
 struct Project {
   explicit Project(TenantDatabaseConfig config = {}, const postgres::ConnectionSettings& how = PostgresLoop::settings())
@@ -78,7 +67,7 @@ struct Project {
   PostgresLoop loop;
   SystemClock clock;
   SystemRandom random;
-  Silence log;
+  Lines log;
   Slots migrating{loop.io, 1};
   DatabaseCounters counters;
   DatabaseParts parts;

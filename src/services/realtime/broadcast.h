@@ -43,7 +43,8 @@ class Broadcast : public std::enable_shared_from_this<Broadcast> {  // thread-sa
   // The frame of a form for which there is one, compressed by whoever asks first; the plain one where compression does
   // not pay.
   std::shared_ptr<const std::string> compressed(Form form, ws::Deflater& deflater) const;
-  // The same as a client without a WebSocket finds it among the messages that it polls for.
+  // The plain one as a client without a WebSocket finds it among the messages that it polls for: a copy, made for each
+  // call, which keeps nothing of this but the receipt.
   std::shared_ptr<const std::string> polled(Form form) const;
   // The payload as a fragment of a WebSocket message that is neither the first nor the last, for receivers whose
   // messages begin differently.

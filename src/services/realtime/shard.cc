@@ -271,7 +271,7 @@ std::uint64_t Shard::fan_out(const Broadcast& broadcast, const channels::Topic& 
     bool ready = false;
     net::FrameRef plain;
     net::FrameRef compressed;
-    net::FrameRef polled;
+    std::shared_ptr<const std::string> polled;
     Undeliverable why = Undeliverable::kNot;
   } prepared[3];
   std::uint64_t deliveries = 0;
@@ -293,11 +293,12 @@ std::uint64_t Shard::fan_out(const Broadcast& broadcast, const channels::Topic& 
       continue;
     }
     const bool compress = deflate && deflate->takes(p.plain.bytes().size());
+    if (polls && !p.polled) p.polled = broadcast.polled(form);
     if (subscriber.replay != nullptr) {
       if (subscriber.replay->has(broadcast.message().id)) continue;
       if (subscriber.replay->is_awaited) {
         keep_for(subscriber, broadcast.message(),
-                 polls      ? broadcast.polled(form)
+                 polls      ? p.polled
                  : compress ? broadcast.compressed(form, deflater_)
                             : broadcast.encoding(form).frame);
         continue;
@@ -305,8 +306,7 @@ std::uint64_t Shard::fan_out(const Broadcast& broadcast, const channels::Topic& 
     }
     if (compress && !p.compressed) p.compressed = net::FrameRef(broadcast.compressed(form, deflater_));
     if (polls) {
-      if (!p.polled) p.polled = net::FrameRef(broadcast.polled(form));
-      long_polls_.send(connection_id(subscriber.socket), p.polled);
+      long_polls_.send(connection_id(subscriber.socket), net::FrameRef(p.polled));
     } else {
       worker_.send(connection_id(subscriber.socket), compress ? p.compressed : p.plain, urgency);
     }
