@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto request = channels::parse_join(*document);
   RT_CHECK(request.has_value() == (document->type == json::Type::kObject));
   if (!request) return 0;
-  const std::string echo = channels::echo_change_entries(request->change_entries);
+  const std::string echo = channels::echo_change_entries(channels::with_ids(request->change_entries));
   const auto walked = json::walk_document(echo);
   RT_CHECK(walked && walked->type == json::Type::kArray);
   json::Elements elements{json::Value(walked->text)};

@@ -33,7 +33,8 @@ constexpr Scenario kScenarios[] = {
     {"payloads", payloads},      {"workers", workers},       {"rest", rest},
     {"hostile", hostile},        {"neighbours", neighbours}, {"tls", tls},
     {"scrape", scrape},          {"presence", presence},     {"private", private_joins},
-    {"stored", stored_messages},
+    {"stored", stored_messages}, {"changes", row_changes},   {"policies", row_policies},
+    {"filters", row_filters},
 };
 
 struct Options {

@@ -66,23 +66,26 @@ std::uint16_t free_port() {
   return is_bound ? ntohs(address.sin_port) : 0;
 }
 
-// Fields 14 to 17 of /proc/PID/stat: user and system time, and the same of children that have ended.
-struct Ticks {
-  std::uint64_t own = 0;
-  std::uint64_t children = 0;
-};
-
-Ticks ticks_of(pid_t pid) {
+// Fields 16 and 17 of /proc/PID/stat: user and system time of children that have ended, in ticks.
+std::uint64_t ticks_of_ended_children(pid_t pid) {
   std::string line;
   std::getline(std::ifstream("/proc/" + std::to_string(pid) + "/stat"), line);
   const std::size_t end_of_name = line.rfind(')');
-  if (end_of_name == std::string::npos) return {};
+  if (end_of_name == std::string::npos) return 0;
   std::istringstream fields(line.substr(end_of_name + 1));
   std::string skipped;
-  for (int field = 3; field < 14; ++field) fields >> skipped;
-  std::uint64_t values[4] = {};
-  for (std::uint64_t& value : values) fields >> value;
-  return {.own = values[0] + values[1], .children = values[2] + values[3]};
+  for (int field = 3; field < 16; ++field) fields >> skipped;
+  std::uint64_t user = 0;
+  std::uint64_t system = 0;
+  fields >> user >> system;
+  return user + system;
+}
+
+// 0: it has ended.
+std::uint64_t cpu_ns_of(pid_t pid) {
+  std::uint64_t ns = 0;
+  std::ifstream("/proc/" + std::to_string(pid) + "/schedstat") >> ns;
+  return ns;
 }
 
 }  // namespace
@@ -197,6 +200,11 @@ std::vector<std::string> PostgresProcess::seed_env() const {
           "DB_USER=" + std::string(kLogin), "DB_PASSWORD=" + std::string(kPassword)};
 }
 
+std::string PostgresProcess::connection_string() const {
+  return "host=127.0.0.1 port=" + std::to_string(port_) + " user=postgres password='" + std::string(kPassword) +
+         "' dbname=" + std::string(kDatabase);
+}
+
 std::string PostgresProcess::extension(int pool, std::string_view policy_checks) const {
   return R"({"type":"postgres_cdc_rls","settings":{"region":"us-east-1","ssl_enforced":false,"db_host":"127.0.0.1",)"
          R"("db_port":")" +
@@ -206,13 +214,14 @@ std::string PostgresProcess::extension(int pool, std::string_view policy_checks)
 }
 
 Result<std::uint64_t> PostgresProcess::cpu_ns() const {
-  const std::string pid = std::to_string(child_->pid());
-  const Ticks postmaster = ticks_of(child_->pid());
-  std::uint64_t ticks = postmaster.own + postmaster.children;
+  const pid_t postmaster = child_->pid();
+  const std::string pid = std::to_string(postmaster);
+  std::uint64_t ns = cpu_ns_of(postmaster);
+  if (ns == 0) return fail("cannot read the CPU time of Postgres");
   std::ifstream children("/proc/" + pid + "/task/" + pid + "/children");
-  for (pid_t child = 0; children >> child;) ticks += ticks_of(child).own;
-  if (ticks == 0) return fail("cannot read the CPU time of Postgres");
-  return ticks * (1'000'000'000 / static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK)));
+  for (pid_t child = 0; children >> child;) ns += cpu_ns_of(child);
+  const auto ticks_per_second = static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK));
+  return ns + ticks_of_ended_children(postmaster) * (1'000'000'000 / ticks_per_second);
 }
 
 PostgresProcess::Command PostgresProcess::as_postgres(std::vector<std::string> words) const {

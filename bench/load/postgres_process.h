@@ -32,12 +32,14 @@ class PostgresProcess {
   Result<void> sql(std::string_view text);
   // The same while the caller goes on; one at a time.
   Result<std::unique_ptr<Child>> begin_sql(std::string_view text);
+  // For a session in the tenant's database, as the superuser, with libpq.
+  std::string connection_string() const;
   // For a server that seeds its tenant: where the database is.
   std::vector<std::string> seed_env() const;
   // The extension of a tenant that names it, as /api/tenants takes it.
   std::string extension(int pool, std::string_view policy_checks = "probes") const;
 
-  // CPU time of all its processes, of those that have ended, too; in ticks of 10 ms.
+  // CPU time of all its processes; of those that have ended in ticks of 10 ms.
   Result<std::uint64_t> cpu_ns() const;
 
  private:

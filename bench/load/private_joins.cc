@@ -15,7 +15,6 @@
 #include "load/joiners.h"
 #include "load/postgres_process.h"
 #include "load/scenario.h"
-#include "load/usage.h"
 #include "load/with_database.h"
 
 namespace rt::load {
@@ -70,14 +69,12 @@ class Meter {
     const std::string request = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " +
                                 server_->token(kMetricsSecret) + "\r\n\r\n";
     if (const auto ran = scraper_.run(request, 1, 200); !ran) return tl::make_unexpected(ran.error());
-    const auto server = settled_cpu_ns(server_->pid());
-    if (!server) return tl::make_unexpected(server.error());
-    const auto postgres = postgres_->cpu_ns();
-    if (!postgres) return tl::make_unexpected(postgres.error());
+    const auto cpu = cpu_times(*server_, *postgres_);
+    if (!cpu) return tl::make_unexpected(cpu.error());
     return Counts{.questions = sample(scraper_.body(), "realtime_policy_questions_total"),
                   .transactions = sample(scraper_.body(), "realtime_policy_transactions_total"),
-                  .server_cpu_ns = static_cast<double>(*server),
-                  .postgres_cpu_ns = static_cast<double>(*postgres)};
+                  .server_cpu_ns = cpu->server_ns,
+                  .postgres_cpu_ns = cpu->postgres_ns};
   }
 
  private:

@@ -32,5 +32,8 @@ Result<void> scrape(const Bench& bench);
 Result<void> presence(const Bench& bench);
 Result<void> private_joins(const Bench& bench);
 Result<void> stored_messages(const Bench& bench);
+Result<void> row_changes(const Bench& bench);
+Result<void> row_policies(const Bench& bench);
+Result<void> row_filters(const Bench& bench);
 
 }  // namespace rt::load

@@ -12,7 +12,6 @@
 #include "load/crowd.h"
 #include "load/postgres_process.h"
 #include "load/scenario.h"
-#include "load/usage.h"
 #include "load/with_database.h"
 
 namespace rt::load {
@@ -107,20 +106,14 @@ Result<void> stored_messages(const Bench& bench) {
     if (const auto ok = send(bench, **postgres, receivers, kSendSingle, kSingle); !ok) return ok;
     p50.push_back(receivers.latency_us(0.5));
     p99.push_back(receivers.latency_us(0.99));
-    const auto cpu = [&]() -> Result<std::pair<double, double>> {
-      const auto of_server = settled_cpu_ns((*server)->pid());
-      if (!of_server) return tl::make_unexpected(of_server.error());
-      const auto of_postgres = (*postgres)->cpu_ns();
-      if (!of_postgres) return tl::make_unexpected(of_postgres.error());
-      return std::pair(static_cast<double>(*of_server), static_cast<double>(*of_postgres));
-    };
-    const auto before = cpu();
+    const auto before = cpu_times(**server, **postgres);
     if (!before) return tl::make_unexpected(before.error());
     if (const auto ok = send(bench, **postgres, receivers, kSendMany, kMany); !ok) return ok;
-    const auto after = cpu();
+    const auto after = cpu_times(**server, **postgres);
     if (!after) return tl::make_unexpected(after.error());
-    server_us.push_back((after->first - before->first) / 1e3 / kMany);
-    postgres_us.push_back((after->second - before->second) / 1e3 / kMany);
+    const CpuTimes used = *after - *before;
+    server_us.push_back(used.server_ns / 1e3 / kMany);
+    postgres_us.push_back(used.postgres_ns / 1e3 / kMany);
   }
   const std::string one = "messages from the database, one at a time";
   bench.report.add({.scenario = one, .figure = "latency p50", .unit = "µs", .values = p50, .value_max = kLatencyMaxUs});

@@ -29,7 +29,7 @@ Result<std::uint64_t> cpu_ns(pid_t pid, std::string_view threads) {
     std::ifstream(task->path() / "schedstat") >> ns;
     sum += ns;
   }
-  if (gone || sum == 0) return fail("cannot read the CPU time of process " + std::to_string(pid));
+  if (gone) return fail("cannot read the CPU time of process " + std::to_string(pid) + ": " + gone.message());
   return sum;
 }
 

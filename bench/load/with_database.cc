@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "load/usage.h"
+
 namespace rt::load {
 
 ServerConfig with_database(const Bench& bench, const PostgresProcess& postgres) {
@@ -12,6 +14,14 @@ ServerConfig with_database(const Bench& bench, const PostgresProcess& postgres) 
   config.env.emplace_back("CONNECT_ERROR_BACKOFF_MS=0");
   config.env.emplace_back("CHANNEL_ERROR_BACKOFF_MS=0");
   return config;
+}
+
+Result<CpuTimes> cpu_times(const ServerProcess& server, const PostgresProcess& postgres) {
+  const auto of_server = settled_cpu_ns(server.pid());
+  if (!of_server) return tl::make_unexpected(of_server.error());
+  const auto of_postgres = postgres.cpu_ns();
+  if (!of_postgres) return tl::make_unexpected(of_postgres.error());
+  return CpuTimes{static_cast<double>(*of_server), static_cast<double>(*of_postgres)};
 }
 
 }  // namespace rt::load

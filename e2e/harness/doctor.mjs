@@ -54,14 +54,15 @@ export const loginSql = (login) => `
   CREATE ROLE ${login} LOGIN REPLICATION PASSWORD '${LOGIN_PASSWORD}';
   GRANT anon, authenticated, service_role, supabase_realtime_admin TO ${login};`;
 
-// A database in which nothing is missing. It is made once and copied.
-export async function makeDatabase(postgres, name) {
-  postgres.pattern ??= makePattern(postgres, 'pattern_of_databases');
+// A database in which nothing is missing. It is made once and copied, unless `like` says, in SQL, what it is like.
+export async function makeDatabase(postgres, name, { like } = {}) {
+  if (like) return makeByScripts(postgres, name, like);
+  postgres.pattern ??= makeByScripts(postgres, 'pattern_of_databases');
   await psql(postgres, 'postgres', `CREATE DATABASE ${name} TEMPLATE ${await postgres.pattern};`);
 }
 
-async function makePattern(postgres, name) {
-  await psql(postgres, 'postgres', `CREATE DATABASE ${name};`);
+async function makeByScripts(postgres, name, like = '') {
+  await psql(postgres, 'postgres', `CREATE DATABASE ${name} ${like};`);
   await psql(
     postgres,
     name,
@@ -79,3 +80,11 @@ export async function prepareServer(postgres) {
   await postgres.stop();
   await postgres.start();
 }
+
+// A table whose rows doctor finds nothing wrong with, for a database whose publication would be empty.
+export const PUBLISHED_TABLE = `
+  CREATE TABLE public.told (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text NOT NULL DEFAULT '');
+  ALTER TABLE public.told ENABLE ROW LEVEL SECURITY;
+  CREATE POLICY readers ON public.told FOR SELECT TO authenticated USING (true);
+  GRANT SELECT ON public.told TO anon, authenticated;
+  ALTER PUBLICATION supabase_realtime ADD TABLE public.told;`;

@@ -141,6 +141,32 @@ class Postgres {
     await rm(this.directory, { recursive: true, force: true });
   }
 
+  // A session that stays open between statements, for transactions that wait: {run, close}. As the superuser.
+  async openSession(database = 'postgres') {
+    const child = spawn(join(this.bin, 'psql'), ['-XAtq', '-v', 'ON_ERROR_STOP=1', database], {
+      env: { PATH: process.env.PATH, PGHOST: this.host, PGPORT: String(this.port), PGUSER: 'postgres', PGPASSWORD: PASSWORD },
+    });
+    let [output, errors, statements] = ['', '', 0];
+    child.stdout.setEncoding('utf8').on('data', (text) => (output += text));
+    child.stderr.setEncoding('utf8').on('data', (text) => (errors += text));
+    const ended = once(child, 'close').then(() => (child.ended = true));
+    // Gives what it printed.
+    const run = async (sql, timeoutMs) => {
+      const done = `done ${++statements}\n`;
+      output = '';
+      child.stdin.write(`${sql}\n\\echo ${done}`);
+      await until(() => output.endsWith(done) || child.ended, sql, timeoutMs);
+      if (child.ended) throw new Error(`psql: ${errors}\n${sql}`);
+      return output.slice(0, -done.length).trimEnd();
+    };
+    const close = () => {
+      child.stdin.end();
+      return ended;
+    };
+    await run('SELECT;');
+    return { run, close };
+  }
+
   // What psql prints, without alignment: rows as lines, columns separated by |.
   async sql(text, { database = 'postgres' } = {}) {
     const { stdout } = await run(join(this.bin, 'psql'), ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', text, database], {

@@ -99,11 +99,12 @@ class Projects {
   }
 
   // `sql` is run in its database before the server hears of it. settings: of the extension; attributes: of the tenant.
-  // schema: it is 'there', or it 'may be made' by the login, or 'may not be made'. Any answer but 201 has to be expected.
-  async make({ sql = '', schema = 'there', settings = {}, attributes = {}, status = 201 } = {}) {
+  // schema: it is 'there', or it 'may be made' by the login, or 'may not be made'. like: what CREATE DATABASE is told. Any answer
+  // but 201 has to be expected.
+  async make({ sql = '', schema = 'there', like, settings = {}, attributes = {}, status = 201 } = {}) {
     const name = `p${++this.made}`;
     const project = new Project(this, name);
-    if (schema === 'there') await makeDatabase(this.postgres, name);
+    if (schema === 'there') await makeDatabase(this.postgres, name, { like });
     else await psql(this.postgres, 'postgres', `CREATE DATABASE ${name};`);
     if (schema === 'may be made') await project.letSchemaBeMade();
     await project.sql(AUTH + sql);

@@ -4,7 +4,7 @@ import { after, test } from 'node:test';
 import { startServer, until } from '../harness/server.mjs';
 import { connect, V1, V2 } from '../harness/phoenix.mjs';
 import { got, put, RawClient, socketPath } from '../ws-conformance/raw_client.mjs';
-import { seededRandom } from '../ws-conformance/random.mjs';
+import { seededRandom } from '../harness/random.mjs';
 import { hostileTo } from './witness.mjs';
 
 const server = await startServer({ debugEcho: true });

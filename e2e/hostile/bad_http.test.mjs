@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import { startServer } from '../harness/server.mjs';
 import { httpExchange, RawSocket, upgradeRequest } from '../ws-conformance/raw_client.mjs';
-import { seededRandom } from '../ws-conformance/random.mjs';
+import { seededRandom } from '../harness/random.mjs';
 import { hostileTo } from './witness.mjs';
 
 const server = await startServer({ env: { HTTP_HEADER_TIMEOUT_MS: 1500, HTTP_BODY_TIMEOUT_MS: 1500 } });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after } from 'node:test';
 import { startServer } from '../harness/server.mjs';
 import { connect, isReplyTo, V1, V2 } from '../harness/phoenix.mjs';
-import { seededRandom } from '../ws-conformance/random.mjs';
+import { seededRandom } from '../harness/random.mjs';
 import { hostileTo } from './witness.mjs';
 
 const server = await startServer();

@@ -4,7 +4,7 @@ import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
 import { after, test } from 'node:test';
 import { startServer } from '../harness/server.mjs';
 import { request, upgradeHeaders } from '../harness/http.mjs';
-import { seededRandom } from '../ws-conformance/random.mjs';
+import { seededRandom } from '../harness/random.mjs';
 import { hostileTo } from './witness.mjs';
 
 const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { startServer } from '../harness/server.mjs';
 import { connect, isReplyTo } from '../harness/phoenix.mjs';
-import { disturbingNobody, memory, MEMORY_IS_JUDGED } from './witness.mjs';
+import { memory, MEMORY_IS_JUDGED } from '../harness/process.mjs';
+import { disturbingNobody } from './witness.mjs';
 
 const TOPICS = Array.from({ length: 10_000 }, (_, i) => `realtime:topic-${i}`);
 

@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { bothVersions, V1, V2 } from '../harness/phoenix.mjs';
 import { BY_CLAIMS, privately, startProjects } from '../harness/private.mjs';
 import { until } from '../harness/server.mjs';
+import { quoted, send } from '../harness/sql.mjs';
 
 let projects;
 let project; // in which claims decide
@@ -32,9 +33,6 @@ async function publicReader(topic, { of = project, ...options } = {}) {
   await of.streams();
   return client;
 }
-
-const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
-const send = (topic, event, payload = '{}', more = '') => `SELECT realtime.send(${quoted(payload)}, ${quoted(event)}, ${quoted(topic)}${more});`;
 
 // As a plain INSERT. Columns: SQL.
 function insert(topic, columns, { into = project } = {}) {
@@ -68,7 +66,7 @@ async function expectNothingElse(client, topic, { of = project, isPrivate = true
   await client.expectQuiet();
 }
 
-bothVersions('what realtime.send() sends privately reaches the private members of the topic, and nobody else [B-001] [B-003]', async (vsn) => {
+bothVersions('what realtime.send() sends privately reaches the private members of the topic, and nobody else [B-001] [B-003] [P-138]', async (vsn) => {
   const topic = freshTopic();
   const [member, outsider, elsewhere] = [await reader(topic, { vsn }), await publicReader(topic, { vsn }), await reader(`${topic}!`, { vsn })];
   await project.sql(send(topic, 'said', '{"n": 1}'));
@@ -105,7 +103,7 @@ bothVersions('payloads of any kind are told, and rows of any extension [B-005] [
   }
 });
 
-test('bytes come as bytes where there is a frame for them, none of them too [B-006]', async () => {
+test('bytes come as bytes where there is a frame for them, none of them too [B-006] [P-139]', async () => {
   const topic = freshTopic();
   const [one, two] = [await reader(topic, { vsn: V1 }), await reader(topic, { vsn: V2 })];
   await project.sql(`SELECT realtime.send_binary('\\x00ff10', 'bytes', '${topic}'); SELECT realtime.send_binary('', 'none', '${topic}');`);
@@ -148,7 +146,7 @@ bothVersions('messages come in the order of their commits, and within a transact
   await expectNothingElse(client, topic);
 });
 
-test('a row that lacks something is skipped, the log says what, and the stream goes on [B-010]', async () => {
+test('a row that lacks something is skipped, the log says what, and the stream goes on [B-010] [E-023]', async () => {
   const topic = freshTopic();
   const client = await reader(topic);
   const payload = "'{}'";
@@ -159,7 +157,7 @@ test('a row that lacks something is skipped, the log says what, and the stream g
   await expectNothingElse(client, topic);
 });
 
-test('a body may have 3,000,494 bytes by default, JSON or not, and none more [B-011] [B-031]', async () => {
+test('a body may have 3,000,494 bytes by default, JSON or not, and none more [B-011] [B-031] [E-023]', async () => {
   const topic = freshTopic();
   const client = await reader(topic);
   for (const [column, body, wrapped] of [['payload', `to_jsonb(repeat('x', %))`, 2], ['binary_payload', `convert_to(repeat('x', %), 'UTF8')`, 0]]) {

@@ -7,13 +7,18 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { diagnose, loginSql, makeDatabase, psql, runDoctor } from '../harness/doctor.mjs';
+import { diagnose, loginSql, makeDatabase, psql, PUBLISHED_TABLE, runDoctor } from '../harness/doctor.mjs';
 import { startPostgres, startStandby } from '../harness/postgres.mjs';
-import { startServer } from '../harness/server.mjs';
+import { startServer, until } from '../harness/server.mjs';
 
 const ids = ({ findings }) => findings.map(({ id }) => id).sort();
 
 let postgres;
+
+async function makeReady(name, sql = '') {
+  await makeDatabase(postgres, name);
+  await psql(postgres, name, PUBLISHED_TABLE + sql);
+}
 
 const restart = async () => {
   await postgres.stop();
@@ -44,7 +49,8 @@ test('a server that is not prepared at all is told everything, and the SQL of it
     await restart();
   }
   const after = await diagnose(postgres, { user: 'novice', database: 'unprepared' });
-  assert.deepEqual(after.findings, []);
+  // Which tables clients may have nobody else can say.
+  assert.deepEqual(ids(after), ['publication_empty']);
   assert.equal(after.code, 0);
   assert.match(after.server, /^PostgreSQL 1\d\.\d+$/);
   await psql(postgres, 'postgres', 'DROP DATABASE unprepared; CREATE ROLE supabase_admin NOLOGIN SUPERUSER; CREATE ROLE dashboard_user NOLOGIN;');
@@ -73,7 +79,7 @@ describe('what SQL cannot mend is named, too:', () => {
   });
 
   test('a superuser as the login', async () => {
-    await makeDatabase(postgres, 'of_superuser');
+    await makeReady('of_superuser');
     const { findings, code } = await diagnose(postgres, { database: 'of_superuser', user: 'postgres', password: postgres.password });
     assert.deepEqual(ids({ findings }), ['login_superuser']);
     assert.equal(code, 0);
@@ -158,8 +164,7 @@ describe('what counts only after a restart of the database server:', () => {
   const look = () => diagnose(postgres, { database: 'restarted', user: 'patient' });
 
   before(async () => {
-    await makeDatabase(postgres, 'restarted');
-    await psql(postgres, 'restarted', loginSql('patient'));
+    await makeReady('restarted', loginSql('patient'));
   });
 
   // Breaks, restarts, looks, mends, restarts, looks.
@@ -202,6 +207,11 @@ describe('the database of a tenant', () => {
     await makeDatabase(postgres, 'of_tenant');
     await psql(postgres, 'of_tenant', loginSql('tenant_login'));
     server = await startServer();
+    await put('customer', { publication: 'another' });
+  });
+  after(() => server.stop());
+
+  async function put(name, more) {
     const settings = {
       region: 'us-east-1',
       db_host: postgres.host,
@@ -210,16 +220,15 @@ describe('the database of a tenant', () => {
       db_user: 'tenant_login',
       db_password: 'e2e password of a login',
       ssl_enforced: false,
-      publication: 'another',
+      ...more,
     };
-    const response = await fetch(`${server.url}/api/tenants/customer`, {
+    const response = await fetch(`${server.url}/api/tenants/${name}`, {
       method: 'PUT',
       headers: { 'content-type': 'application/json', authorization: `Bearer ${server.token({ role: 'service_role' })}` },
       body: JSON.stringify({ tenant: { jwt_secret: 'secret of the customer, long enough', extensions: [{ type: 'postgres_cdc_rls', settings }] } }),
     });
     assert.ok(response.ok, `${response.status}`);
-  });
-  after(() => server.stop());
+  }
 
   test('is found in the store of a server that runs, with its publication', async () => {
     const { code, stdout, stderr } = await runDoctor(['customer', '--data-dir', server.dataDir, '--json']);
@@ -227,6 +236,25 @@ describe('the database of a tenant', () => {
     const { findings, database, user } = JSON.parse(stdout);
     assert.deepEqual([database, user, ids({ findings })], ['of_tenant', 'tenant_login', ['publication_missing']]);
     assert.match(findings[0].sql, /"?another"?/);
+  });
+
+  test('is asked for the connections and the log that the tenant needs', async () => {
+    await psql(postgres, 'of_tenant', `${PUBLISHED_TABLE} ALTER ROLE tenant_login CONNECTION LIMIT 10; ALTER DATABASE of_tenant CONNECTION LIMIT 11;`);
+    await put('modest', { db_pool: 8 });
+    await put('greedy', { db_pool: 30, slot_mode: 'durable' });
+    const found = async (name, env) => JSON.parse((await runDoctor([name, '--data-dir', server.dataDir, '--json'], { env })).stdout).findings;
+    assert.deepEqual(await found('modest'), []);
+    assert.deepEqual(ids({ findings: await found('modest', { SLOT_MODE: 'durable' }) }), ['slots_unbounded']);
+    const findings = await found('greedy');
+    assert.deepEqual(
+      findings.map(({ id, severity }) => [id, severity]),
+      [['slots_unbounded', 'warning'], ['login_connection_limit', 'error'], ['database_connection_limit', 'error']],
+    );
+    assert.match(findings[1].problem, /may have 10 connections; we need 32\./);
+    for (const { sql } of findings) await psql(postgres, 'of_tenant', sql);
+    await until(async () => (await found('greedy')).length === 0, 'the server to know its new bound');
+    await put('greedy', { db_pool: 100 });
+    assert.deepEqual(ids({ findings: await found('greedy') }), ['connections']);
   });
 
   test('is described for people, without its password', async () => {

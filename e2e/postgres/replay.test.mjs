@@ -6,6 +6,7 @@ import { connectLongPoll } from '../harness/long_poll.mjs';
 import { assertError, assertFrame, bothVersions, V1, V2 } from '../harness/phoenix.mjs';
 import { assertUnauthorized, BY_CLAIMS, privately, startProjects } from '../harness/private.mjs';
 import { until } from '../harness/server.mjs';
+import { quoted, send as sqlToSend } from '../harness/sql.mjs';
 
 let projects;
 let project; // in which claims decide
@@ -21,12 +22,11 @@ const READER = { see: ['broadcast'] };
 const ALL = { since: 0 };
 const UNABLE = 'UnableToReplayMessages: Realtime was unable to replay messages';
 
-const text = (string) => `'${string.replaceAll("'", "''")}'`;
-const send = (topic, payload, event = 'e') => `SELECT realtime.send(${text(payload)}::jsonb, ${text(event)}, ${text(topic)});`;
+const send = (topic, payload, event = 'e') => sqlToSend(topic, event, payload);
 // A row by hand. `at`: an SQL expression of when.
 const row = (topic, payload, { at = `now() AT TIME ZONE 'UTC'`, extension = 'broadcast', isPrivate = true } = {}) =>
   `INSERT INTO realtime.messages (topic, extension, event, private, payload, inserted_at)
-   VALUES (${text(topic)}, '${extension}', 'e', ${isPrivate}, ${text(payload)}::jsonb, ${at});`;
+   VALUES (${quoted(topic)}, '${extension}', 'e', ${isPrivate}, ${quoted(payload)}::jsonb, ${at});`;
 
 // Joins and gives what came behind the reply, up to the answer of a push that came after.
 async function replayed(topic, replay, { vsn = V2, of = project, ...options } = {}) {
@@ -87,7 +87,7 @@ test('only private broadcasts of this very topic are replayed, from a time on [B
   await project.sql(`BEGIN;
     ${row(topic, '1', { isPrivate: false })} ${row(topic, '2', { extension: 'presence' })} ${row(`${topic} `, '3')} ${row(topic.toUpperCase(), '4')}
     ${row(topic, '5', { at: `now() AT TIME ZONE 'UTC' + interval '5 minutes'` })} ${row(topic, '6', at(100))} ${row(topic, '7', at(90))} COMMIT;`);
-  const millis = Number(await project.sql(`SELECT 1000 * extract(epoch FROM inserted_at)::bigint FROM realtime.messages WHERE topic = ${text(topic)} AND payload = '7'`));
+  const millis = Number(await project.sql(`SELECT 1000 * extract(epoch FROM inserted_at)::bigint FROM realtime.messages WHERE topic = ${quoted(topic)} AND payload = '7'`));
   assert.deepEqual(await payloads(topic, ALL), [6, 7]);
   assert.deepEqual(await payloads(topic, { since: -62167219200000 }), [6, 7]);
   assert.deepEqual(await payloads(topic, { since: millis }), [7]);
@@ -128,10 +128,10 @@ test('who may not read broadcasts is refused a replay, whatever is stored [A-030
 
 test('bytes are replayed as binary frames on version 2, and left out on version 1 [B-037] [P-146]', async () => {
   const topic = freshTopic();
-  const binary = (hex, event = 'blob') => `SELECT realtime.send_binary('\\x${hex}', ${text(event)}, ${text(topic)});`;
+  const binary = (hex, event = 'blob') => `SELECT realtime.send_binary('\\x${hex}', ${quoted(event)}, ${quoted(topic)});`;
   await project.sql(binary('deadbeef') + binary('') + binary('00', 'e'.repeat(256)) + send(topic, '{}'));
   const [first, second, last, ...more] = await replayed(topic, ALL);
-  const ids = (await project.sql(`SELECT id FROM realtime.messages WHERE topic = ${text(topic)} ORDER BY inserted_at`)).split('\n');
+  const ids = (await project.sql(`SELECT id FROM realtime.messages WHERE topic = ${quoted(topic)} ORDER BY inserted_at`)).split('\n');
   assertFrame(first, { kind: 4, encoding: 0, topic: `realtime:${topic}`, userEvent: 'blob', metadata: `{"id":"${ids[0]}","replayed":true}`, payload: Buffer.from('deadbeef', 'hex') });
   assertFrame(second, { kind: 4, encoding: 0, metadata: `{"id":"${ids[1]}","replayed":true}`, payload: Buffer.alloc(0) });
   assert.equal(last.payload.meta.id, ids[3], 'the one whose event is too long for a binary frame is left out');
@@ -210,7 +210,7 @@ test('a client may leave, join again or go while its replay is looked for', asyn
 
 test('a client that polls is told what text can carry', async () => {
   const topic = freshTopic();
-  await project.sql(`SELECT realtime.send_binary('\\x00', 'e', ${text(topic)});` + send(topic, '{"n":1}'));
+  await project.sql(`SELECT realtime.send_binary('\\x00', 'e', ${quoted(topic)});` + send(topic, '{"n":1}'));
   const dropped = async () => (await projects.server.metrics()).value('realtime_dropped_total', { reason: 'text_only' });
   const before = await dropped();
   const client = await connectLongPoll(projects.server, { token: project.token(READER), headers: { host: project.host } });
@@ -221,7 +221,7 @@ test('a client that polls is told what text can carry', async () => {
 
 test('of messages that are too large together the newest are replayed, and the log says that there were more', async () => {
   const topic = freshTopic();
-  const large = (letter) => `SELECT realtime.send(jsonb_build_object('x', repeat('${letter}', 3000000)), 'e', ${text(topic)});`;
+  const large = (letter) => `SELECT realtime.send(jsonb_build_object('x', repeat('${letter}', 3000000)), 'e', ${quoted(topic)});`;
   await project.sql(['a', 'b', 'c', 'd'].map(large).join(''));
   const leftOut = async () => (await projects.server.metrics()).value('realtime_replay_messages_left_out_total', {});
   const before = await leftOut();

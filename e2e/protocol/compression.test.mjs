@@ -8,7 +8,7 @@ import { after, before, suite, test } from 'node:test';
 import { V1, V2, assertFrame, bothVersions, connect, encodePush, encodeText, encodeUserBroadcast, isReplyTo } from '../harness/phoenix.mjs';
 import { startServer } from '../harness/server.mjs';
 import { COMPRESSED, RawClient, TEXT, deflate, got, put } from '../ws-conformance/raw_client.mjs';
-import { seededRandom } from '../ws-conformance/random.mjs';
+import { seededRandom } from '../harness/random.mjs';
 
 const THRESHOLD = 512;
 const SMALL_HOST = 'small.rt.example.test';

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { parser } from '@prometheus-io/lezer-promql';
+import { freshTable, listen, makeWatched, startWatched } from '../harness/changes.mjs';
 import { request, upgradeHeaders } from '../harness/http.mjs';
 import { connect } from '../harness/phoenix.mjs';
-import { startServer } from '../harness/server.mjs';
+import { until } from '../harness/server.mjs';
 
 const dashboard = JSON.parse(readFileSync(new URL('../../deploy/grafana/realtime.json', import.meta.url), 'utf8'));
 const panels = dashboard.panels.flatMap((panel) => [panel, ...(panel.panels ?? [])]);
@@ -15,10 +16,11 @@ const variables = dashboard.templating.list;
 // Prometheus adds them to what it scrapes.
 const OF_THE_TARGET = ['instance', 'job'];
 
-let server;
+let projects;
 let series; // {name, labels} of a scrape after everything that the dashboard shows has happened
 before(async () => {
-  server = await startServer();
+  projects = await startWatched();
+  const { server } = projects;
   const client = await connect(server);
   await client.join('realtime:a', { config: { broadcast: { self: true } } });
   client.broadcast('realtime:a', 'x');
@@ -26,10 +28,16 @@ before(async () => {
   client.send('no message');
   await client.heartbeat();
   await request(server, { path: '/socket/websocket?vsn=2.0.0', headers: upgradeHeaders() });
+  const project = await makeWatched(projects);
+  const table = await freshTable(project);
+  const listener = await listen(project, [{ event: '*', schema: 'public', table }]);
+  await project.sql(`INSERT INTO ${table} VALUES (1);`);
+  await until(async () => (await server.metrics()).value('realtime_replication_poller_query_duration_count') > 0, 'the row to be told and counted');
   series = [...(await server.metrics())];
   client.socket.terminate();
+  await listener.client.close();
 });
-after(async () => assert.equal(await server.stop(), 0));
+after(() => projects.stop());
 
 const labelsOf = (metric) => new Set(series.filter(({ name }) => name === metric).flatMap(({ labels }) => Object.keys(labels)));
 

@@ -2,7 +2,7 @@
 import { after, test } from 'node:test';
 import { startServer } from '../harness/server.mjs';
 import { BINARY, converse, frame, got, put, RawClient, TEXT } from './raw_client.mjs';
-import { seededRandom } from './random.mjs';
+import { seededRandom } from '../harness/random.mjs';
 
 const server = await startServer({ debugEcho: true });
 after(() => server.stop());

@@ -23,7 +23,7 @@ import {
   put,
   RawClient,
 } from './raw_client.mjs';
-import { seededRandom } from './random.mjs';
+import { seededRandom } from '../harness/random.mjs';
 
 const server = await startServer({ debugEcho: true, args: ['--compression'] });
 after(async () => assert.equal(await server.stop(), 0));

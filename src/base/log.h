@@ -35,10 +35,11 @@ struct LogFields {
   std::string_view error_code{};
   std::string_view topic{};
   std::string_view request_id{};
-  std::string_view client{};    // the address of who sent a request
-  std::string_view subject{};   // claims of the token of a socket or channel: `sub`,
-  std::string_view issuer{};    // `iss`
-  std::int64_t expires_at = 0;  // and `exp`; 0: none
+  std::string_view client{};        // the address of who sent a request
+  std::string_view subject{};       // claims of the token of a socket or channel: `sub`,
+  std::string_view issuer{};        // `iss`
+  std::int64_t expires_at = 0;      // and `exp`; 0: none
+  std::string_view measurements{};  // numbers, as a JSON object
 };
 
 class Log {  // thread-safe

@@ -125,6 +125,11 @@ void append_time(std::string& out) {
   out += 'Z';
 }
 
+// Ours, so nothing is to be escaped.
+void append_measurements(std::string& line, std::string_view name, std::string_view object) {
+  if (!object.empty()) line.append(name).append(object);
+}
+
 void append_text_field(std::string& line, std::string_view name, std::string_view value) {
   if (value.empty()) return;
   line.append(" ").append(name) += '=';
@@ -166,6 +171,7 @@ std::string text_log_line(LogLevel level, const LogFields& fields, std::string_v
   line.reserve(kLineBytes);
   append_time(line);
   append_fields(line, fields, region, append_text_field);
+  append_measurements(line, " measurements=", fields.measurements);
   line.append(" [").append(name_of(level)) += "] ";
   append_escaped(line, message, Escaping::kPlain);
   line += '\n';
@@ -179,6 +185,7 @@ std::string json_log_line(LogLevel level, const LogFields& fields, std::string_v
   append_time(line);
   line.append("\",\"level\":\"").append(name_of(level)) += '"';
   append_fields(line, fields, region, append_json_field);
+  append_measurements(line, ",\"measurements\":", fields.measurements);
   line += ",\"message\":\"";
   append_escaped(line, message, Escaping::kJson);
   line += "\"}\n";

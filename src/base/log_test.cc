@@ -74,6 +74,14 @@ TEST_CASE("a JSON line carries the same fields") {
                 R"("region":"eu","message":"say \\"hi\\" \\\\"\}\n)"));
 }
 
+TEST_CASE("what was measured is an object of a JSON line") {
+  const LogFields fields{.tenant = "acme", .measurements = R"({"limit":100,"sum":7})"};
+  CHECK(matches(line_of({.format = LogFormat::kJson}, fields, "x"),
+                R"(.*"external_id":"acme","measurements":\{"limit":100,"sum":7\},"message":"x"\}\n)"));
+  CHECK(matches(line_of({}, fields, "x"),
+                R"(\S+Z project=acme external_id=acme measurements=\{"limit":100,"sum":7\} \[error\] x\n)"));
+}
+
 TEST_CASE("a client cannot forge a log line") {
   const std::string attack = "a\n2026-01-01T00:00:00.000Z [error] forged\r\x1b[2J\xc2\x9b\xe2\x80\xa8\xff\"";
   const LogFields fields{.topic = attack};

@@ -45,6 +45,29 @@ bool is_valid_utf8(std::string_view text) {
   return validator.feed(text) && validator.complete();
 }
 
+std::size_t utf8_character_size(std::string_view text) {
+  Utf8Validator validator;
+  for (std::size_t size = 1; size <= text.size() && validator.feed(text.substr(size - 1, 1)); ++size) {
+    if (validator.complete()) return size;
+  }
+  return 0;
+}
+
+std::string repaired_utf8(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t size = static_cast<unsigned char>(text[i]) < 0x80 ? 1 : utf8_character_size(text.substr(i, 4));
+    if (size == 0) {
+      append_utf8(out, 0xfffd);
+    } else {
+      out.append(text, i, size);
+    }
+    i += size == 0 ? 1 : size;
+  }
+  return out;
+}
+
 void append_utf8(std::string& out, std::uint32_t c) {
   const auto tail = [&out](std::uint32_t bits) { out += static_cast<char>(0x80 | (bits & 0x3f)); };
   if (c < 0x80) {

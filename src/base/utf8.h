@@ -1,6 +1,7 @@
 // UTF-8 as RFC 3629 allows it: no overlong forms, no surrogates, nothing above U+10FFFF.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -24,6 +25,12 @@ class Utf8Validator {
 };
 
 bool is_valid_utf8(std::string_view text);
+
+// Bytes of the character that the text begins with; 0: it begins with none.
+std::size_t utf8_character_size(std::string_view text);
+
+// The same text with U+FFFD for each byte that is no part of a character.
+std::string repaired_utf8(std::string_view text);
 
 // Appends the character; `code_point` must be a Unicode scalar value.
 void append_utf8(std::string& out, std::uint32_t code_point);

@@ -39,5 +39,15 @@ TEST_CASE("rubbish is refused at its first impossible byte, before the text is c
   CHECK(!validator.feed("still refused"));
 }
 
+TEST_CASE("what is no character becomes one that says so, and all else stays") {
+  CHECK(repaired_utf8("plain \xe2\x82\xac \xf0\x9f\x98\x80") == "plain \xe2\x82\xac \xf0\x9f\x98\x80");
+  CHECK(repaired_utf8("Zo\xeb") == "Zo\xef\xbf\xbd");
+  CHECK(repaired_utf8("\xe2\x82") == "\xef\xbf\xbd\xef\xbf\xbd");
+  CHECK(repaired_utf8("\xc3(\xa9\xc3\xa9") == "\xef\xbf\xbd(\xef\xbf\xbd\xc3\xa9");
+  CHECK(utf8_character_size("\xe2\x82\xac and more") == 3);
+  CHECK(utf8_character_size("\xe2\x82") == 0);
+  CHECK(utf8_character_size("") == 0);
+}
+
 }  // namespace
 }  // namespace rt

@@ -38,7 +38,7 @@ constexpr std::string_view kIntegers[] = {
     "GEN_RPC_SOCKET_BUFFER", "GEN_RPC_SOCKET_RECEIVE_BUFFER", "GEN_RPC_SOCKET_SEND_BUFFER", "MAX_GEN_RPC_CLIENTS",
     "MAX_GEN_RPC_CALL_CLIENTS",
     // logs and metrics
-    "LOG_THROTTLE_JANITOR_INTERVAL_IN_MS", "PROM_POLL_RATE"};
+    "LOG_THROTTLE_JANITOR_INTERVAL_IN_MS"};
 
 constexpr std::string_view kBooleans[] = {"GEN_RPC_IPV6_ONLY", "OTEL_SDK_DISABLED"};
 

@@ -140,6 +140,7 @@ struct Config {
 
   // Metrics
   std::chrono::milliseconds metrics_cleaner_interval{1'800'000};
+  std::chrono::milliseconds usage_interval{5'000};  // PROM_POLL_RATE
   bool metrics_pusher_enabled = false;
   std::optional<HttpUrl> metrics_pusher_url;
   std::string metrics_pusher_user = "realtime";
@@ -155,6 +156,7 @@ struct Config {
   LogConfig log;
   std::optional<std::uint64_t> open_files_max;  // RLIMIT_NOFILE
   bool log_healthchecks = true;
+  bool log_usage = true;
   std::vector<std::string> warnings;  // settings that are accepted but have no effect, for the log
 };
 

@@ -111,6 +111,7 @@ const std::vector<std::string> kIntegers = {"PORT",
                                             "WORKER_RECEIVE_BYTES_MAX"};
 
 const std::vector<std::string> kBooleans = {"DISABLE_HEALTHCHECK_LOGGING",
+                                            "DISABLE_BILLING_LOGGING",
                                             "DB_SSL",
                                             "RUN_JANITOR",
                                             "JANITOR_SCHEDULE_RANDOMIZE",
@@ -145,6 +146,8 @@ TEST_CASE("booleans may be written in any case and with space around, but not as
   }
   CHECK(!config_of({{"DISABLE_HEALTHCHECK_LOGGING", " TRUE "}}).log_healthchecks);
   CHECK(config_of({{"DISABLE_HEALTHCHECK_LOGGING", "0"}}).log_healthchecks);
+  CHECK(config_of({}).log_usage);
+  CHECK(!config_of({{"DISABLE_BILLING_LOGGING", "1"}}).log_usage);
 }
 
 TEST_CASE("numbers out of range are refused with the range") {

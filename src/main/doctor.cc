@@ -132,6 +132,7 @@ class Examination {
       co_return;
     }
     co_await ask(server_checks());
+    for (const Check& check : publication_checks()) co_await ask(check, of_published_tables(check.sql));
     if (co_await schema()) {
       co_await functions();
       co_await ask(schema_checks());
@@ -148,8 +149,18 @@ class Examination {
   }
 
   std::vector<std::optional<std::string>> parameters(Parameter parameter) const {
-    if (parameter == Parameter::kPublication) return {needs_.publication};
-    if (parameter == Parameter::kConnections) return {std::to_string(needs_.connections)};
+    switch (parameter) {
+      case Parameter::kNone:
+        return {};
+      case Parameter::kPublication:
+        return {needs_.publication};
+      case Parameter::kConnections:
+        return {std::to_string(needs_.connections)};
+      case Parameter::kFreeConnections:
+        return {std::to_string(needs_.free_connections)};
+      case Parameter::kSlotsStay:
+        return {needs_.slots_stay ? "t" : "f"};
+    }
     return {};
   }
 
@@ -168,18 +179,20 @@ class Examination {
   }
 
   Task<void> ask(std::span<const Check> checks) {
-    for (const Check& check : checks) {
-      ++out_.checked;
-      const auto found = co_await rows(check.id, check.sql, check.parameter);
-      for (std::size_t row = 0; found && row < found->size(); ++row) {
-        const auto text = [&](std::size_t column) { return std::string(found->text(row, column).value_or("")); };
-        add({.id = check.id,
-             .severity = check.severity,
-             .problem = text(0),
-             .remedy = text(1),
-             .sql = text(2),
-             .needs_restart = check.needs_restart});
-      }
+    for (const Check& check : checks) co_await ask(check, check.sql);
+  }
+
+  Task<void> ask(const Check& check, std::string sql) {
+    ++out_.checked;
+    const auto found = co_await rows(check.id, std::move(sql), check.parameter);
+    for (std::size_t row = 0; found && row < found->size(); ++row) {
+      const auto text = [&](std::size_t column) { return std::string(found->text(row, column).value_or("")); };
+      add({.id = check.id,
+           .severity = check.severity,
+           .problem = text(0),
+           .remedy = text(1),
+           .sql = text(2),
+           .needs_restart = check.needs_restart});
     }
   }
 

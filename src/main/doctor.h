@@ -14,6 +14,7 @@
 namespace rt::app {
 
 enum class Severity : std::uint8_t {
+  kNote,     // it may be meant so, which only the owner of the tables knows; nothing is to be done without looking
   kWarning,  // it serves, or will, but not for long, not everything or not as safely as it could
   kError,
 };
@@ -36,7 +37,9 @@ struct Diagnosis {
 // What the tenant wants of its database.
 struct DatabaseNeeds {
   std::string publication = "supabase_realtime";
-  int connections = 2;  // at a time, WAL senders not among them
+  std::size_t connections = 0;       // at a time, WAL senders not among them
+  std::size_t free_connections = 0;  // before any is made
+  bool slots_stay = false;           // they outlive their connections whatever the database allows them to keep
 };
 
 postgres::Task<Diagnosis> diagnose(postgres::Surroundings surroundings, postgres::ConnectionSettings settings,

@@ -16,14 +16,14 @@ constexpr Check kServer[] = {
         WHERE current_setting('wal_level') <> 'logical')",
      Parameter::kNone, true},
     {"wal_senders", Severity::kError,
-     R"(SELECT format('%s of %s WAL senders are taken (max_wal_senders); we need two.', taken, allowed),
+     R"(SELECT format('%s of %s WAL senders are taken (max_wal_senders); we need two, for messages and for row changes.', taken, allowed),
           'Raise the limit.', format('ALTER SYSTEM SET max_wal_senders = %s;', taken + 10)
         FROM (SELECT count(*) AS taken, current_setting('max_wal_senders')::int AS allowed
               FROM pg_stat_replication WHERE application_name NOT LIKE 'realtime%') AS senders
         WHERE allowed - taken < 2)",
      Parameter::kNone, true},
     {"replication_slots", Severity::kError,
-     R"(SELECT format('%s of %s replication slots are taken (max_replication_slots); we need two.%s', taken, allowed,
+     R"(SELECT format('%s of %s replication slots are taken (max_replication_slots); we need two, for messages and for row changes.%s', taken, allowed,
                  ' Nobody uses: ' || idle || '.'),
           'Raise the limit, or drop slots that nobody will use again with pg_drop_replication_slot().',
           format('ALTER SYSTEM SET max_replication_slots = %s;', taken + 10)
@@ -33,6 +33,12 @@ constexpr Check kServer[] = {
               WHERE slot_name NOT LIKE '%realtime%' OR database IS DISTINCT FROM current_database()) AS slots
         WHERE allowed - taken < 2)",
      Parameter::kNone, true},
+    {"slots_unbounded", Severity::kWarning,
+     R"(SELECT 'Durable replication slots may keep as much of the log as the disk has room for (max_slot_wal_keep_size).',
+          'Set a bound that the disk can spare.',
+          'ALTER SYSTEM SET max_slot_wal_keep_size = ''4GB''; SELECT pg_reload_conf();'
+        WHERE $1::bool AND current_setting('max_slot_wal_keep_size') = '-1')",
+     Parameter::kSlotsStay},
     {"connections", Severity::kError,
      R"(SELECT format('%s connections are left of %s (max_connections); we need %s.', greatest(allowed - taken, 0), allowed, $1::int),
           'Raise the limit, or close connections that nobody needs.',
@@ -43,7 +49,7 @@ constexpr Check kServer[] = {
               FROM pg_stat_activity
               WHERE backend_type = 'client backend' AND application_name NOT LIKE 'realtime%') AS sessions
         WHERE allowed - taken < $1::int)",
-     Parameter::kConnections, true},
+     Parameter::kFreeConnections, true},
     {"login_connection_limit", Severity::kError,
      R"(SELECT format('The login %I may have %s connections; we need %s.', rolname, rolconnlimit, $1::int),
           'Raise or remove its CONNECTION LIMIT.', format('ALTER ROLE %I CONNECTION LIMIT -1;', rolname)

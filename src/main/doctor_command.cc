@@ -18,6 +18,7 @@
 #include "main/doctor.h"
 #include "main/doctor_report.h"
 #include "main/secrets.h"
+#include "services/database/opening.h"
 #include "services/database/tenant_settings.h"
 
 namespace rt::app {
@@ -36,13 +37,16 @@ constexpr std::string_view kHelp =
     "  --user LOGIN          env PGPASSWORD has its password\n"
     "  --tls on|off          [on]\n"
     "  --json                print everything as JSON\n"
-    "  --sql                 print the SQL only, for psql\n"
+    "  --sql                 print the SQL only, for psql; without that of notes, which may be meant as it is\n"
     "  --print-schema        print the SQL that makes the schema `realtime`; needs no database\n"
     "  --data-dir DIRECTORY  data directory of the server, env DATA_DIR  [.datafuse]\n"
     "  -h, --help            print this text\n";
 
 constexpr int kBroken = 1;
 constexpr int kFailed = 2;
+
+// One that asks about rows that have changed, and a short one.
+constexpr std::size_t kConnectionsBesidesPool = 2;
 
 struct Request {
   std::optional<std::string> tenant;
@@ -87,6 +91,13 @@ struct Target {
   DatabaseNeeds needs;
 };
 
+DatabaseNeeds needs_of(const database::TenantSettings& settings, database::SlotMode otherwise) {
+  return {.publication = settings.publication,
+          .connections = settings.pool_size + kConnectionsBesidesPool,
+          .free_connections = database::connections_needed(settings) + 1,
+          .slots_stay = settings.slot_mode.value_or(otherwise) == database::SlotMode::kDurable};
+}
+
 Target given_target(const Request& request, const Environment& environment) {
   Target out;
   out.settings.host = *request.host;
@@ -95,6 +106,7 @@ Target given_target(const Request& request, const Environment& environment) {
   out.settings.user = request.user;
   out.settings.password = environment("PGPASSWORD").value_or("");
   out.settings.tls = request.tls == "on" ? postgres::TlsMode::kUnverified : postgres::TlsMode::kOff;
+  out.needs = needs_of({}, database::SlotMode::kAuto);
   return out;
 }
 
@@ -132,9 +144,7 @@ Result<Target> stored_target(const Request& request, const Environment& environm
   auto settings = database::settings_of(**tenant, encryption(*config));
   if (!settings) return tl::make_unexpected(settings.error());
   if (!*settings) return fail("the tenant " + *request.tenant + " has no database");
-  Target out{.settings = std::move((*settings)->connection)};
-  out.needs.publication = std::move((*settings)->publication);
-  return out;
+  return Target{.settings = (*settings)->connection, .needs = needs_of(**settings, config->slot_mode)};
 }
 
 Diagnosis examine(const Target& target) {

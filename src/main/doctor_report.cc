@@ -16,7 +16,9 @@ std::string printable(std::string text) {
   return text;
 }
 
-std::string_view name_of(Severity severity) { return severity == Severity::kError ? "error" : "warning"; }
+std::string_view name_of(Severity severity) {
+  return severity == Severity::kError ? "error" : severity == Severity::kWarning ? "warning" : "note";
+}
 
 std::string identity(const postgres::ConnectionSettings& database) {
   return database.host + ":" + database.port + "/" + database.database + " as " + database.user;
@@ -26,7 +28,7 @@ void print_sql_of(const Finding& finding, std::ostream& out) {
   constexpr std::ptrdiff_t kLinesMax = 12;
   if (finding.sql.empty()) return;
   if (std::ranges::count(finding.sql, '\n') > kLinesMax) {
-    out << "  The SQL is long: --sql prints it.\n";
+    out << "  The SQL is long: " << (finding.severity == Severity::kNote ? "--json" : "--sql") << " prints it.\n";
     return;
   }
   out << "  SQL" << (finding.needs_restart ? ", then restart the database server" : "") << ":\n    ";
@@ -51,8 +53,10 @@ void print_text(const Diagnosis& diagnosis, const postgres::ConnectionSettings& 
   }
 }
 
+// Notes are left out: nobody should mend unseen what may be meant so.
 void print_sql(const Diagnosis& diagnosis, std::ostream& out) {
   for (const Finding& finding : diagnosis.findings) {
+    if (finding.severity == Severity::kNote) continue;
     out << "-- " << name_of(finding.severity) << ": " << finding.id
         << (finding.sql.empty() ? ", which SQL cannot mend" : "")
         << (finding.needs_restart ? ", counts after a restart of the database server" : "") << '\n'

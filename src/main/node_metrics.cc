@@ -160,6 +160,8 @@ void write_payloads(Exposition& out, Writer& writer) {
       {{"message_type", "broadcast"}});
   writer.histogram([](const realtime::ShardCounters& shard, HistogramCounts& counts) { shard.tracks.add_to(counts); },
                    1, {{"message_type", "presence"}});
+  writer.histogram([](const realtime::ShardCounters& shard, HistogramCounts& counts) { shard.changes.add_to(counts); },
+                   1, {{"message_type", "postgres_changes"}});
 }
 
 void write_errors(Exposition& out, const NodeParts& node) {
@@ -222,11 +224,13 @@ void write_rate_limits(Exposition& out, const Writer& writer) {
   out.sample(writer.sum(&ShardCounters::join_limit_triggers), {{"rate", "joins"}});
   out.sample(writer.sum(&ShardCounters::event_limit_triggers), {{"rate", "events"}});
   out.sample(writer.sum(&ShardCounters::presence_limit_triggers), {{"rate", "presence_events"}});
+  out.sample(writer.sum(&ShardCounters::change_limit_triggers), {{"rate", "db_events"}});
   out.sample(writer.sum(&ShardCounters::request_limit_triggers), {{"rate", "requests"}});
   out.metric("realtime_tenants_over_rate", MetricType::kGauge, "Tenants above one of their rates now, by rate.");
   out.sample(writer.sum(&ShardCounters::tenants_over_join_rate), {{"rate", "joins"}});
   out.sample(writer.sum(&ShardCounters::tenants_over_event_rate), {{"rate", "events"}});
   out.sample(writer.sum(&ShardCounters::tenants_over_presence_rate), {{"rate", "presence_events"}});
+  out.sample(writer.sum(&ShardCounters::tenants_over_change_rate), {{"rate", "db_events"}});
   out.sample(writer.sum(&ShardCounters::tenants_over_request_rate), {{"rate", "requests"}});
   out.metric("realtime_channels_over_event_rate_total", MetricType::kCounter,
              "Channels closed because their tenant had too many messages.");
@@ -367,6 +371,31 @@ void write_databases(Exposition& out, const database::TenantDatabases& databases
           messages.recovered);
   counter("realtime_messages_skipped_total", "Rows of realtime.messages that could not be broadcast; the log has why.",
           messages.skipped);
+  const database::ChangeFeedCounters& changes = counters.changes;
+  out.metric("realtime_change_streams", MetricType::kGauge,
+             "Databases whose row changes are read as they are committed.");
+  out.sample(number(changes.streams.streaming));
+  out.metric("realtime_change_streams_polled", MetricType::kGauge,
+             "Of these, those that had no WAL sender left and are asked again and again.");
+  out.sample(number(changes.streams.polling));
+  counter("realtime_change_streams_started_total", "Streams of row changes that began.", changes.streams.started);
+  counter("realtime_change_streams_lost_total", "Streams of row changes that ended.", changes.streams.lost);
+  out.metric("realtime_change_subscriptions", MetricType::kGauge, "Subscriptions to row changes that are served.");
+  out.sample(number(changes.subscriptions));
+  counter("realtime_change_subscriptions_refused_total", "Channels whose subscriptions were not accepted.",
+          changes.refused);
+  counter("realtime_change_subscriptions_timed_out_total",
+          "Channels whose subscriptions waited in vain, and wait again.", changes.timed_out);
+  counter("realtime_changes_told_total", "Changed rows of which somebody was told.", changes.told);
+  counter("realtime_changes_skipped_total", "Changed rows left out because the tenant was over its rate.",
+          changes.skipped_for_rate);
+  counter("realtime_change_visibility_questions_total",
+          "Questions who may see changed rows: one for each table, role and claims of a batch.",
+          changes.visibility_questions);
+  counter("realtime_change_visibility_errors_total", "Of these, questions that a role or a policy failed.",
+          changes.visibility_errors);
+  counter("realtime_change_filter_questions_total", "Conditions of filters that only the database could decide.",
+          changes.filter_questions);
   counter("realtime_replay_questions_given_up_total",
           "Questions for stored messages that waited in vain behind those about rights.", counters.replays.given_up);
   counter("realtime_replay_questions_refused_total", "Questions for stored messages refused because too many waited.",
@@ -427,6 +456,9 @@ std::string scrape_node(const NodeParts& node) {
   writer.counter_once_seen("realtime_channel_global_presence_events",
                            "States and changes of presence, and each delivery of those.",
                            &ShardCounters::presence_events);
+  writer.counter_once_seen("realtime_channel_global_db_events",
+                           "Row changes told to channels, once for each subscription that they matched.",
+                           &ShardCounters::change_events);
   writer.counter_once_seen("realtime_channel_global_joins", "Joins.", &ShardCounters::joins);
   write_joins(out, writer);
   write_handling(out, writer);
@@ -448,6 +480,8 @@ std::string scrape_node(const NodeParts& node) {
                  &ShardCounters::published);
   writer.counter("realtime_deliveries_total", "Broadcasts put into the queues of subscribers.",
                  &ShardCounters::deliveries);
+  writer.counter("realtime_change_deliveries_total", "Messages about row changes put into the queues of channels.",
+                 &ShardCounters::change_deliveries);
   writer.counter("realtime_malformed_frames_total", "Frames dropped because they are no messages.",
                  &ShardCounters::malformed_frames);
   writer.counter("realtime_handshakes_refused_total", "Handshakes refused after the back-off.",

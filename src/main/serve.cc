@@ -28,9 +28,11 @@
 #include "main/routes.h"
 #include "main/secrets.h"
 #include "main/tls_port.h"
+#include "main/usage_log.h"
 #include "main/vacancy_sweep.h"
 #include "protocol/json/value.h"
 #include "services/database/tenant_databases.h"
+#include "services/realtime/row_changes.h"
 #include "services/realtime/shard.h"
 #include "services/realtime/stored_broadcast.h"
 #include "services/tenancy/directory.h"
@@ -187,6 +189,7 @@ realtime::NodeConfig node_config(const Config& config, ReplicaId replica) {
   out.presence_queue_bytes_max = config.worker_send_queue_bytes_max / 4;
   out.compression = compression(config);
   out.connect_error_backoff = config.connect_error_backoff;
+  out.logs_usage = config.log_usage;
   out.no_channel_timeout = config.no_channel_timeout;
   out.long_poll.window = config.long_poll_window;
   out.long_poll.sessions_max = config.connections_max;
@@ -208,6 +211,8 @@ database::TenantDatabasesConfig databases_config(const Config& config, std::uint
   out.messages.gap_age_max = config.gap_age_max;
   out.messages.gap_rows_max = static_cast<std::size_t>(config.gap_rows_max);
   out.messages.gap_overlap = config.gap_overlap;
+  out.changes.stream = out.messages;
+  out.changes.stream.retry = {std::chrono::milliseconds(100), std::chrono::milliseconds(5'000)};
   out.migrations_max = config.migrations_max > 0 ? static_cast<std::size_t>(config.migrations_max)
                                                  : 2 * std::max<std::size_t>(1, std::thread::hardware_concurrency());
   if (config.policy_checks == PolicyChecks::kExpressions) out.each.policy_method = database::PolicyMethod::kExpressions;
@@ -453,7 +458,15 @@ int serve(Config config) {
                         [&node](std::string_view name) { return realtime::events_are_over_limit(node, name); },
                     .may_publish = [&node] { return realtime::may_publish(node); },
                     .when_may_publish =
-                        [&node](std::function<void()> then) { realtime::when_may_publish(node, std::move(then)); }}},
+                        [&node](std::function<void()> then) { realtime::when_may_publish(node, std::move(then)); }},
+       .changes = {.publish = [&node](ChangeBatch batch) { realtime::publish_changes(node, std::move(batch)); },
+                   .tell = [&node](std::string_view, ChangesId id,
+                                   ChangesNotice notice) { realtime::tell_changes(node, id, std::move(notice)); },
+                   .are_over_limit =
+                       [&node](std::string_view name) { return realtime::changes_are_over_limit(node, name); },
+                   .may_publish = [&node] { return realtime::may_publish(node); },
+                   .when_may_publish =
+                       [&node](std::function<void()> then) { realtime::when_may_publish(node, std::move(then)); }}},
       secrets, clock, random, **log);
   node.ask_rights = [&databases](std::string_view tenant, RightsQuestion question, realtime::AnswerRights answer) {
     databases.ask(tenant, std::move(question), std::move(answer));
@@ -463,6 +476,10 @@ int serve(Config config) {
   node.ask_replay = [&databases](std::string_view tenant, ReplayQuestion question, AnswerReplay answer) {
     databases.replay(tenant, std::move(question), std::move(answer));
   };
+  node.changes = {
+      .subscribe = [&databases](std::string_view tenant,
+                                ChangesQuestion question) { databases.subscribe(tenant, std::move(question)); },
+      .unsubscribe = [&databases](std::string_view tenant, ChangesId id) { databases.unsubscribe(tenant, id); }};
   NodeParts parts{.tenants = &tenants,
                   .connections_max = config.connections_max,
                   .node_name = node_name,
@@ -544,6 +561,11 @@ int serve(Config config) {
   if (config.run_janitor) {
     parts.vacancy_sweeps = &vacancy_sweeps;
     sweep_vacant_tenants(io, jobs, tenants, **log, vacancy_sweeps, config.metrics_cleaner_interval);
+  }
+  if (config.log_usage) {
+    log_connections(
+        io, jobs, tenants, [&directory](std::string_view name) { return directory.find(name); }, **log,
+        config.usage_interval);
   }
   for (Lane& lane : lanes) {
     lane.thread = std::thread([&lane] {

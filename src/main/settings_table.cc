@@ -75,11 +75,12 @@ Target exact_true(bool Config::* member) {
   return target;
 }
 
-Target healthcheck_logging_disabled() {
-  return {[](Config& config, const Given& given) -> Result<void> {
-            return parse_boolean(given).map([&](bool disabled) { config.log_healthchecks = !disabled; });
+// True switches it off.
+Target negated_boolean(bool Config::* member) {
+  return {[=](Config& config, const Given& given) -> Result<void> {
+            return parse_boolean(given).map([&](bool disabled) { config.*member = !disabled; });
           },
-          [](const Config& config) -> std::string { return config.log_healthchecks ? "false" : "true"; }};
+          [=](const Config& config) -> std::string { return config.*member ? "false" : "true"; }};
 }
 
 Target log_level() {
@@ -505,6 +506,8 @@ std::vector<Setting> metrics_settings() {
        "name=value pairs, separated by commas, each a query parameter extra_label of the push"},
       {"METRICS_CLEANER_SCHEDULE_TIMER_IN_MS", "", milliseconds(&Config::metrics_cleaner_interval, 1),
        "how often such tenants are looked for"},
+      {"PROM_POLL_RATE", "", milliseconds(&Config::usage_interval, 1),
+       "how often the log says how many connections a tenant has"},
   };
 }
 
@@ -513,7 +516,9 @@ std::vector<Setting> log_settings() {
       {"LOG_LEVEL", "--log-level", log_level(), "debug, info, notice, warning, error, critical, alert or emergency"},
       {"LOG_FORMAT", "--log-format", log_format(), "text or json"},
       {"LOG_FILE", "--log-file", text(kLogFile), "file to write to instead of stdout; SIGHUP opens it anew"},
-      {"DISABLE_HEALTHCHECK_LOGGING", "", healthcheck_logging_disabled(), "true: health checks are not logged"},
+      {"DISABLE_HEALTHCHECK_LOGGING", "", negated_boolean(&Config::log_healthchecks),
+       "true: health checks are not logged"},
+      {"DISABLE_BILLING_LOGGING", "", negated_boolean(&Config::log_usage), "true: how much tenants use is not logged"},
   };
 }
 

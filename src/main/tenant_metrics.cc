@@ -67,6 +67,7 @@ class Writer {
     for (const auto& tenant : tenants_) {
       payload_sizes_of(*tenant, "broadcast", &TenantUsage::broadcasts);
       payload_sizes_of(*tenant, "presence", &TenantUsage::tracks);
+      payload_sizes_of(*tenant, "postgres_changes", &TenantUsage::changes);
     }
   }
 
@@ -82,6 +83,46 @@ class Writer {
 };
 
 constexpr std::size_t kBytesPerTenant = 3 * 1024;  // where it has series of every kind
+
+// Of row changes, once there was a stream of them.
+void write_changes(Exposition& out, const std::vector<database::TenantDatabases::Meter>& meters) {
+  const auto each = [&](std::string_view metric, MetricType type, std::string_view help, auto&& sample) {
+    out.metric(metric, type, help);
+    for (const auto& [name, state] : meters) sample(name, state->changes);
+  };
+  const auto counter = [&](std::string_view metric, std::string_view help, Counter database::ChangeMeters::* which,
+                           std::string_view reason) {
+    each(metric, MetricType::kCounter, help, [&](const std::string& name, const database::ChangeMeters& meters_of_one) {
+      const auto value = static_cast<std::int64_t>((meters_of_one.*which).value());
+      if (value == 0) return;
+      reason.empty() ? out.sample(value, {{"tenant", name}})
+                     : out.sample(value, {{"tenant", name}, {"reason", reason}});
+    });
+  };
+  each("realtime_replication_poller_query_duration", MetricType::kHistogram,
+       "Milliseconds that a batch of changed rows took, from the database's log to the workers.",
+       [&](const std::string& name, const database::ChangeMeters& meters_of_one) {
+         HistogramCounts counts;
+         meters_of_one.batches.add_to(counts);
+         if (counts.total() > 0) out.histogram(counts, 1, {{"tenant", name}});
+       });
+  counter("realtime_replication_poller_changes_dispatch", "Changed rows of which somebody was told.",
+          &database::ChangeMeters::told, "");
+  counter("realtime_replication_poller_changes_skip", "Changed rows that nobody was told of, by reason.",
+          &database::ChangeMeters::skipped_for_rate, "rate_limited");
+  counter("realtime_replication_poller_stop_total",
+          "Streams of row changes that ended because nobody had a use for them.", &database::ChangeMeters::stopped,
+          "normal");
+  counter("realtime_replication_poller_prepare_exception_total",
+          "Replication slots of row changes that could not be made.", &database::ChangeMeters::failed_preparations, "");
+  counter("realtime_replication_poller_query_exception_total", "Streams of row changes that broke.",
+          &database::ChangeMeters::failed_streams, "other");
+  each("realtime_subscriptions_manager_subscribers", MetricType::kGauge,
+       "Subscriptions to row changes that are served.",
+       [&](const std::string& name, const database::ChangeMeters& meters_of_one) {
+         out.sample(static_cast<std::int64_t>(meters_of_one.subscriptions.value()), {{"tenant", name}});
+       });
+}
 
 // Of tenants whose database was asked for here.
 void write_databases(Exposition& out, const database::TenantDatabases& databases) {
@@ -123,6 +164,7 @@ void write_databases(Exposition& out, const database::TenantDatabases& databases
     state->replays.add_to(counts);
     if (counts.total() > 0) out.histogram(counts, 1, {{"tenant", name}});
   }
+  write_changes(out, meters);
   out.metric("realtime_tenant_database_connected", MetricType::kGauge,
              "1 while the database of a tenant is connected.");
   for (const auto& [name, state] : meters) out.sample(state->is_connected ? 1 : 0, {{"tenant", name}});
@@ -152,6 +194,8 @@ std::string scrape_tenants(const NodeParts& node, std::string before) {
                  &LiveTenant::events);
   writer.counter("realtime_channel_presence_events", "States and changes of presence, and each delivery of those.",
                  &LiveTenant::presence);
+  writer.counter("realtime_channel_db_events",
+                 "Row changes told to channels, once for each subscription that they matched.", &LiveTenant::changes);
   writer.counter("realtime_channel_joins", "Joins.", &LiveTenant::joins);
   writer.traffic("realtime_channel_input_bytes", "Bytes read from WebSockets.", &net::Traffic::in);
   writer.traffic("realtime_channel_output_bytes", "Bytes written to WebSockets.", &net::Traffic::out);

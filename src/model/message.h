@@ -21,6 +21,7 @@ enum class MessageKind : std::uint8_t {
   kUserBinary,    // the same with bytes
   kOpaque,        // bytes without an event of their own
   kPresenceDiff,  // no broadcast: `payload` is what is new in the presence of the topic
+  kRowChange,     // no broadcast: `event` and `payload` are what certain channels are told of a row
 };
 
 struct Message {

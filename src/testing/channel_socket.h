@@ -23,7 +23,8 @@ struct NoInterest : Interest {
   void end(std::uint64_t) override {}
 };
 
-// One socket whose tokens are texts of this test: `good`, `short` (expires in 10 s), anything else is malformed.
+// One socket whose tokens are texts of this test: `good`, `better`, `short` (expires in 10 s), anything else is
+// malformed.
 struct Socket : ChannelHost {
   explicit Socket(phoenix::Version v = phoenix::Version::kV2) : version(v) {
     rules_.error_backoff = 5s;
@@ -39,6 +40,7 @@ struct Socket : ChannelHost {
   bool is_draining() const override { return draining; }
   Result<TokenRef, TokenFault> verify(std::string_view text) override {
     if (text == "good") return token("good", 3600);
+    if (text == "better") return token("better", 3600);
     if (text == "short") return token("short", 10);
     if (text == "rounded") return token("rounded", 0);
     if (text == "forged") return tl::make_unexpected(TokenFault{.kind = TokenFaultKind::kBadSignature});
@@ -87,6 +89,19 @@ struct Socket : ChannelHost {
   int presence_ends = 0;
   bool over_presence_limit = false;
   std::vector<std::string> presence;  // what was said to its home
+  std::uint64_t take_changes_id() override { return ++changes_ids; }
+  void subscribe_to_changes(ChangesQuestion question) override { subscriptions.push_back(std::move(question)); }
+  void unsubscribe_from_changes(std::uint64_t id) override { unsubscribed.push_back(id); }
+  std::uint64_t changes_ids = 0;
+  std::vector<ChangesQuestion> subscriptions;  // that the database was asked for
+  std::vector<std::uint64_t> unsubscribed;
+  // What a notice to the channel of that number leads to.
+  std::vector<std::string> notify(std::uint64_t id, ChangesNotice::Status status, std::string message) {
+    Actions actions;
+    set.on_changes_notice("realtime:a", id, {status, std::move(message)}, actions);
+    perform(actions);
+    return std::exchange(frames, {});
+  }
   void perform(Actions& actions) override {
     for (Action& action : actions) {
       if (const auto* fragment = std::get_if<SendFragment>(&action)) fragments.push_back(*fragment->frame);

@@ -48,10 +48,12 @@ inline void send_megabytes(int count) {
 inline std::string slots() { return cluster().sql("SELECT count(*) FROM pg_replication_slots"); }
 
 inline MessageFeedConfig quick() {
-  return {.resume_window = milliseconds(0),
-          .resume_grace = milliseconds(0),
-          .status_interval = milliseconds(200),
-          .retry = {milliseconds(20), milliseconds(100)}};
+  MessageFeedConfig out;
+  out.resume_window = milliseconds(0);
+  out.resume_grace = milliseconds(0);
+  out.status_interval = milliseconds(200);
+  out.retry = {milliseconds(20), milliseconds(100)};
+  return out;
 }
 
 // A feed and who listens to it.

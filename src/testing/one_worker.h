@@ -30,7 +30,9 @@ class NoRequests final : public net::RequestHandler {
 
 // A node of one worker, which runs on the test's thread. Its clock stands still, so no turn is over for its length.
 struct OneWorker {
-  explicit OneWorker(NodeConfig config = {}) : node(std::move(config), HashKey{1, 2}, tenants, log, random) {
+  explicit OneWorker(NodeConfig config = {}) : OneWorker(std::move(config), log) {}
+  // `told` outlives it.
+  OneWorker(NodeConfig config, Log& told) : node(std::move(config), HashKey{1, 2}, tenants, told, random) {
     node.shards.push_back(&shard);
   }
   ~OneWorker() { worker.discard_mail(); }

@@ -9,6 +9,7 @@
 #include "base/timing_wheel.h"
 #include "domain/channels/actions.h"
 #include "domain/channels/topic_table.h"
+#include "model/changes.h"
 #include "model/tenant.h"
 #include "model/token.h"
 
@@ -28,6 +29,9 @@ struct ChannelRules {
   std::size_t replay_bytes_max = std::size_t{8} << 20;
   // Live messages that are kept for the channels of one socket that still wait for theirs; above it the join fails.
   std::size_t replay_live_bytes_max = std::size_t{8} << 20;
+  // How often the subscriptions of one channel are asked for anew because the client sends other tokens: each time all
+  // of their text is gone through again.
+  std::chrono::milliseconds changes_renewal_interval{1'000};
   // Of one channel, where the tenant has no numbers of its own.
   std::int64_t presence_events_max = 5;  // in a window
   std::chrono::milliseconds presence_window{30'000};
@@ -82,6 +86,13 @@ class ChannelHost {
   virtual void count_track(std::uint64_t payload_size) = 0;  // likewise; as the limit of a payload measures it
   enum class PresenceEnd : std::uint8_t { kClientRate, kTenantRate, kSize, kFull };
   virtual void note_presence_end(PresenceEnd why) = 0;  // a channel is closed for what it tracks
+
+  // Row changes come from the tenant's database. What is said of one channel takes effect there in this order, after
+  // the call: notices come by ChannelSet::on_changes_notice(). The worker of the question's id is for the service to
+  // fill in. unsubscribe_from_changes() ends all that is known of a channel.
+  virtual std::uint64_t take_changes_id() = 0;
+  virtual void subscribe_to_changes(ChangesQuestion question) = 0;
+  virtual void unsubscribe_from_changes(std::uint64_t id) = 0;
 
   // Actions that a deadline brought about, outside of any call from the host.
   virtual void perform(Actions& actions) = 0;

@@ -24,6 +24,7 @@ Channel::Channel(ChannelSet& owner, TopicTable& topics, const TopicKey& key, Soc
 
 Channel::~Channel() {
   if (presence != nullptr) set.leave_presence(*this);
+  if (changes != nullptr) set.unsubscribe_from_changes(*this);
 }
 
 HeldTopic::HeldTopic(ChannelSet& owner, std::string name, Why reason)
@@ -181,6 +182,7 @@ void ChannelSet::on_channel_due(Channel& channel) {
   Actions out;
   const Time now = host_.now();
   tell_if_streaming(channel, out);
+  if (channel.changes != nullptr && channel.changes->has_to_renew(now)) renew_changes(channel);
   if (channel.replication_ready_by && now >= *channel.replication_ready_by) {
     shut_down(channel, "Replication connection was not established in time", out);
   } else if (now < channel.confirm_at) {

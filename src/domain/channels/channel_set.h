@@ -72,6 +72,9 @@ class ChannelSet {
   // What the channel tracked is not kept. Likewise.
   void refuse_presence(std::string_view topic, std::uint64_t id, Actions& out);
 
+  // What became of the subscriptions of a channel. It may be gone.
+  void on_changes_notice(std::string_view topic, std::uint64_t id, const ChangesNotice& notice, Actions& out);
+
   // Ends them all: each is told that the server wants it so, and the socket is closed.
   void disconnect(Actions& out);
 
@@ -80,6 +83,7 @@ class ChannelSet {
   void on_held_due(HeldTopic& held);
   // Called by a channel that ends.
   void leave_presence(const Channel& channel);
+  void unsubscribe_from_changes(const Channel& channel);
 
  private:
   struct JoinFault {
@@ -174,6 +178,12 @@ class ChannelSet {
   Channel* find_present(std::string_view topic, std::uint64_t id);
   void send_shared(const Channel& channel, std::string_view event, const std::shared_ptr<const std::string>& payload,
                    Fragments fragments, Actions& out);
+
+  // changes.cc
+  static std::unique_ptr<ChannelChanges> wanted_changes(const JoinRequest& request, std::string_view sub_topic);
+  void subscribe_to_changes(Channel& channel);
+  // Under its new token.
+  void renew_changes(Channel& channel);
 
   // tokens.cc
   void refresh_token(Channel& channel, const Message& message, Actions& out);

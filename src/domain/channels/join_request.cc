@@ -170,20 +170,29 @@ std::string implicit_change_entry(std::string_view sub_topic) {
   return entry + "}";
 }
 
-std::string echo_change_entries(const std::vector<std::string_view>& entries) {
+std::vector<ChangeEntry> with_ids(const std::vector<std::string_view>& entries) {
   // Fixed, so that ids are the same on every node and after every start.
   constexpr HashKey kIdKey{0x6461746166757365, 0x7265616c74696d65};
   constexpr std::uint64_t kIdMax = (1u << 27) - 1;
   std::map<std::uint64_t, std::uint64_t> id_of_hash;
   std::set<std::uint64_t> used;
-  std::string out = "[";
+  std::vector<ChangeEntry> out;
+  out.reserve(entries.size());
   for (const std::string_view entry : entries) {
     const std::uint64_t hash = json::hash_of(kIdKey, Value(entry), "id");
     const auto [at, added] = id_of_hash.try_emplace(hash, 1 + hash % kIdMax);
     while (added && !used.insert(at->second).second) at->second = 1 + at->second % kIdMax;
+    out.push_back({static_cast<std::uint32_t>(at->second), std::string(entry)});
+  }
+  return out;
+}
+
+std::string echo_change_entries(const std::vector<ChangeEntry>& entries) {
+  std::string out = "[";
+  for (const ChangeEntry& entry : entries) {
     if (out.size() > 1) out += ',';
-    out += "{\"id\":" + std::to_string(at->second);
-    json::Elements members{Value(entry)};
+    out += "{\"id\":" + std::to_string(entry.id);
+    json::Elements members{Value(entry.text)};
     while (const auto member = members.next()) {
       if (json::unescape(members.key()) == "id") continue;
       out += ',';

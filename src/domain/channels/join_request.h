@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "model/changes.h"
 #include "protocol/phoenix/message.h"
 
 namespace rt::channels {
@@ -39,8 +40,11 @@ std::optional<JoinRequest> parse_join(const phoenix::JsonPayload& payload);
 // object.
 std::string implicit_change_entry(std::string_view sub_topic);
 
-// The entries as they are echoed in the join reply: a JSON array of the same objects in the same order, each with an
-// `id` that follows from its contents (equal entries have equal ids, different ones different ids, 1 to 2^27 - 1).
-std::string echo_change_entries(const std::vector<std::string_view>& entries);
+// The same entries in the same order, each with an id that follows from its contents: equal entries have equal ids,
+// different ones different ids, 1 to 2^27 - 1.
+std::vector<ChangeEntry> with_ids(const std::vector<std::string_view>& entries);
+
+// As the join reply echoes them: a JSON array of the same objects, each with its `id`.
+std::string echo_change_entries(const std::vector<ChangeEntry>& entries);
 
 }  // namespace rt::channels

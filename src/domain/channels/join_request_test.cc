@@ -87,7 +87,7 @@ TEST_CASE("a thousand change entries are taken, one more is an error that says s
 
 TEST_CASE("entries are echoed verbatim, in order, with ids that follow from their contents alone") {
   const auto ids = [](const std::vector<std::string_view>& entries) {
-    const std::string echo = echo_change_entries(entries);
+    const std::string echo = echo_change_entries(with_ids(entries));
     REQUIRE(json::walk_document(echo));
     std::vector<std::int64_t> found;
     json::Elements elements{json::Value(echo)};
@@ -105,7 +105,7 @@ TEST_CASE("entries are echoed verbatim, in order, with ids that follow from thei
   CHECK(got[0] < 1 << 27);
   CHECK(ids({b, a})[1] == got[0]);
   CHECK(echo_change_entries({}) == "[]");
-  const std::string echo = echo_change_entries({R"({"foo":1.0,"id":"x","bar":null})"});
+  const std::string echo = echo_change_entries(with_ids({R"({"foo":1.0,"id":"x","bar":null})"}));
   CHECK(echo.substr(echo.find(',')) == R"(,"foo":1.0,"bar":null}])");
 }
 

@@ -86,6 +86,7 @@ void ChannelSet::enter(const Message& message, const JoinRequest& request, std::
                        std::string close_of_replaced, Past past, Actions& out) {
   const std::string_view topic = *message.topic;
   Channel& channel = *joined;
+  channel.changes = wanted_changes(request, channel.sub_topic());
   channel.counted_bytes = channel.bytes();
   if (channel_bytes_ + channel.counted_bytes > host_.rules().socket_bytes_max) {
     return cut(topic, out);
@@ -98,19 +99,11 @@ void ChannelSet::enter(const Message& message, const JoinRequest& request, std::
     out.push_back(LogLine{LogLevel::kError, "ChannelRateLimitReached", std::string(topic),
                           "this was the last channel that the client may have"});
   }
-  const std::string echo = request.has_config ? echo_change_entries(request.change_entries)
-                                              : echo_change_entries({implicit_change_entry(channel.sub_topic())});
+  const std::string echo = channel.changes == nullptr ? "[]" : echo_change_entries(channel.changes->entries);
   reply(channel.recorded_join_ref, message, "ok", "{\"postgres_changes\":" + echo + "}", out);
   if (!close_of_replaced.empty()) out.push_back(SendFrame{std::move(close_of_replaced)});
   tell_past(channel, std::move(past), out);
-  if (echo != "[]") {
-    // The subscription is always attempted; without a database there is nothing to subscribe to, and no use in trying
-    // again.
-    const std::string payload = R"({"extension":"postgres_changes","status":"error","message":)" +
-                                json::quoted("Unable to subscribe to changes: this project has no database") +
-                                ",\"channel\":" + json::quoted(channel.sub_topic()) + "}";
-    send({.join_ref = channel.join_ref, .topic = channel.topic(), .event = "system", .payload = payload}, out);
-  }
+  if (channel.changes != nullptr) subscribe_to_changes(channel);
   tell_if_streaming(channel, out);
   confirm_later(channel);
   begin_presence(channel, out);

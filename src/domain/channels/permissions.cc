@@ -210,6 +210,7 @@ void ChannelSet::on_token_rights(Channel& channel, const AskedRights& asked, con
         out);
   }
   channel.seat.set_rights(now);
+  renew_changes(channel);
 }
 
 }  // namespace rt::channels

@@ -38,7 +38,7 @@ void ChannelSet::refresh_token(Channel& channel, const Message& message, Actions
   if (seconds_left <= 0) return shut_down(channel, std::to_string(seconds_left), out);
   channel.token = *token;
   confirm_later(channel);
-  if (channel.seat.topic().privacy == Privacy::kPublic) return;
+  if (channel.seat.topic().privacy == Privacy::kPublic) return renew_changes(channel);
   // What it may read stays until the database has spoken, so that a client that may go on misses nothing.
   Rights kept = channel.seat.rights();
   kept.broadcast_write = kept.presence_write = std::nullopt;
@@ -59,6 +59,7 @@ void ChannelSet::wait(Channel& channel) {
     const Time look = host_.now() + host_.rules().replication_check_interval;
     next = std::min({next, look, *channel.replication_ready_by});
   }
+  if (channel.changes != nullptr && channel.changes->renew_at) next = std::min(next, *channel.changes->renew_at);
   channel.deadline.set(host_.wheel(), next);
 }
 

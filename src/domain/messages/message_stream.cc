@@ -23,8 +23,6 @@ bool is_of_messages(const pgoutput::Relation& relation) {
 Result<StreamEvent> MessageStream::take(std::string_view bytes) {
   const auto message = parser_.parse(bytes);
   if (!message) return tl::make_unexpected(message.error());
-  if (const auto* begin = std::get_if<pgoutput::Begin>(&*message)) return Began{begin->commit, begin->committed_micros};
-  if (const auto* commit = std::get_if<pgoutput::Commit>(&*message)) return Ended{commit->end};
   if (const auto* relation = std::get_if<pgoutput::Relation>(&*message)) return take_relation(*relation);
   if (const auto* insert = std::get_if<pgoutput::Insert>(&*message)) return take_insert(*insert);
   return Nothing{};

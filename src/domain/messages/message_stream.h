@@ -13,18 +13,10 @@
 
 #include "base/result.h"
 #include "domain/messages/message_row.h"
-#include "model/lsn.h"
 #include "protocol/pgoutput/messages.h"
 
 namespace rt::messages {
 
-struct Began {
-  Lsn commit;
-  std::int64_t committed_micros = 0;  // of the transaction whose rows follow, since 2000-01-01 in UTC
-};
-struct Ended {
-  Lsn end;
-};
 // Valid as long as the bytes, and until the next are taken.
 struct Inserted {
   RowTexts row;
@@ -35,7 +27,7 @@ struct Foreign {
   std::string table;
 };
 struct Nothing {};
-using StreamEvent = std::variant<Nothing, Began, Ended, Inserted, Foreign>;
+using StreamEvent = std::variant<Nothing, Inserted, Foreign>;
 
 class MessageStream {
  public:

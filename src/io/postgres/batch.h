@@ -23,8 +23,9 @@ namespace rt::postgres {
 // parsed only inside of its batch.
 enum class Plan : std::uint8_t { kPrepared, kOnce };
 
-// kIfAllIsWell: where none before it failed. kInAnyCase: a ROLLBACK TO SAVEPOINT, which is what a transaction needs
-// after an error. It begins a section; run_sections() tells what became of each.
+// kIfAllIsWell: where none before it failed; a ROLLBACK TO SAVEPOINT, too, that only undoes. kInAnyCase: one that is
+// what a transaction needs after an error. It begins a section, which the server answers by itself; run_sections()
+// tells what became of each.
 enum class Runs : std::uint8_t { kIfAllIsWell, kInAnyCase };
 
 struct Statement {

@@ -387,6 +387,28 @@ TEST_CASE("the error of one section is not that of the others") {
   CHECK(only_field(loop.run(connection->run(query("SELECT to_regclass('t') IS NULL")))) == "t");
 }
 
+TEST_CASE("a batch may go back to where it was, which costs no section") {
+  PostgresLoop loop;
+  const auto connection = loop.open();
+  const Statement back{.sql = "ROLLBACK TO SAVEPOINT s"};
+  const auto reply = loop.run(connection->run(rolled_back({{.sql = "SAVEPOINT s"},
+                                                           {.sql = "SELECT set_config('my.flag', 'up', false)"},
+                                                           back,
+                                                           {.sql = "SELECT current_setting('my.flag', true)"},
+                                                           back,
+                                                           {.sql = "SELECT current_user::text"}})));
+  REQUIRE(reply);
+  CHECK((*reply)[1].text(0, 0) == "up");
+  CHECK((*reply)[3].text(0, 0).value_or("").empty());
+  CHECK((*reply)[5].text(0, 0) == "postgres");
+  CHECK(connection->is_open());
+  const auto broken =
+      loop.run(connection->run(rolled_back({{.sql = "SAVEPOINT s"}, {.sql = "SELECT 1 / 0"}, back, back})));
+  REQUIRE_FALSE(broken);
+  CHECK(broken.error().statement == 1);
+  CHECK(connection->is_open());
+}
+
 TEST_CASE("sections whose connection is lost have one error") {
   PostgresLoop loop;
   const auto connection = loop.open();

@@ -66,6 +66,14 @@ bool is_lasting(const PgError& error) {
   }
 }
 
+bool is_of_the_statement(const PgError& error) {
+  if (error.kind != ErrorClass::kServer) return false;
+  const std::string_view state = error.sqlstate;
+  const auto is_of = [&](std::string_view of_class) { return state.starts_with(of_class); };
+  // 25006: a transaction that may only read; 55P03: a lock was not to be had in time.
+  return !is_of("08") && !is_of("53") && !is_of("57") && !is_of("58") && state != "25006" && state != "55P03";
+}
+
 std::string one_line(std::string_view text) {
   std::string out(text.substr(0, text.find_last_not_of(" \n\t") + 1));
   for (char& c : out) {

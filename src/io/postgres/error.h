@@ -57,6 +57,9 @@ PgError connect_error(std::string_view text);
 // It will not help to try again before somebody has changed something.
 bool is_lasting(const PgError& error);
 
+// It is the statement that failed, and would again: not the connection, the server, its resources or an operator.
+bool is_of_the_statement(const PgError& error);
+
 // Its lines in one.
 std::string one_line(std::string_view text);
 

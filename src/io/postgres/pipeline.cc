@@ -27,6 +27,9 @@ constexpr std::string_view kTransactionTags[] = {"BEGIN", "START TRANSACTION", "
                                                  "PREPARE TRANSACTION"};
 constexpr std::size_t kRowBytesSlack = std::size_t{1} << 20;
 
+// Its tag is that of a ROLLBACK, which would end the transaction.
+bool goes_back(const Statement& statement) { return statement.sql.starts_with("ROLLBACK TO "); }
+
 // The server tells their values unasked. They would differ if a batch had left a role or such a setting behind.
 constexpr const char* kReported[] = {"session_authorization", "is_superuser", "client_encoding", "DateStyle",
                                      "standard_conforming_strings"};
@@ -109,7 +112,7 @@ bool Connection::Impl::send(const std::shared_ptr<Request>& request) {
   }
   for (std::size_t i = 0; i < batch.statements.size(); ++i) {
     if (batch.statements[i].runs == Runs::kInAnyCase) {
-      RT_CHECK(request->in_sections && batch.statements[i].sql.starts_with("ROLLBACK TO "));
+      RT_CHECK(request->in_sections && goes_back(batch.statements[i]));
       if (!send_sync(request, What::kSync)) return false;
     }
     if (!send_statement(request, static_cast<int>(i))) return false;
@@ -261,8 +264,7 @@ void Connection::Impl::take(PGresult* result) {
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:
       if (current.what != What::kStatement) return;
-      // Its tag is that of a ROLLBACK, which would end the transaction.
-      if (current.request->batch.statements[static_cast<std::size_t>(current.statement)].runs != Runs::kInAnyCase)
+      if (!goes_back(current.request->batch.statements[static_cast<std::size_t>(current.statement)]))
         check_tag(pq.PQcmdStatus(result), *current.request);
       take_rows(result, *current.request, current.statement);
       return;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/check.h"
 #include "base/utf8.h"
 
 namespace rt::json {
@@ -64,7 +65,8 @@ std::uint64_t integer_size(std::string_view digits, bool negative) {
 
 class Walker {
  public:
-  explicit Walker(std::string_view text) : at_(text.data()), begin_(text.data()), end_(text.data() + text.size()) {}
+  Walker(std::string_view text, int depth_max)
+      : at_(text.data()), begin_(text.data()), end_(text.data() + text.size()), depth_max_(depth_max) {}
 
   std::optional<Walked> run();
 
@@ -99,6 +101,7 @@ class Walker {
   Type type_ = Type::kNull;
   std::uint64_t size_ = 0;
   bool opened_ = false;  // it is a container whose members are to come
+  const int depth_max_;
   int depth_ = 0;
   Container stack_[kDepthMax];
 };
@@ -206,7 +209,7 @@ bool Walker::scalar_or_open() {
   switch (*at_) {
     case '{':
     case '[':
-      if (depth_ == kDepthMax) return false;
+      if (depth_ >= depth_max_) return false;
       stack_[depth_++] = {0, 0, *at_ == '{', true};
       ++at_;
       opened_ = true;
@@ -291,7 +294,10 @@ std::optional<Walked> Walker::run() {
 
 }  // namespace
 
-std::optional<Walked> walk_value(std::string_view text) { return Walker(text).run(); }
+std::optional<Walked> walk_value(std::string_view text, int depth_max) {
+  RT_CHECK(depth_max <= kDepthMax);
+  return Walker(text, depth_max).run();
+}
 
 std::size_t skip_white_space(std::string_view text, std::size_t from) {
   while (from < text.size() && (text[from] == ' ' || text[from] == '\n' || text[from] == '\r' || text[from] == '\t'))
@@ -299,9 +305,9 @@ std::size_t skip_white_space(std::string_view text, std::size_t from) {
   return from;
 }
 
-std::optional<Document> walk_document(std::string_view text) {
+std::optional<Document> walk_document(std::string_view text, int depth_max) {
   const std::size_t begin = skip_white_space(text, 0);
-  const auto walked = walk_value(text.substr(begin));
+  const auto walked = walk_value(text.substr(begin), depth_max);
   if (!walked) return std::nullopt;
   if (skip_white_space(text, begin + walked->length) != text.size()) return std::nullopt;
   return Document{text.substr(begin, walked->length), walked->type, walked->term_size};

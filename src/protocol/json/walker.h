@@ -28,8 +28,8 @@ struct Walked {
 };
 
 // Walks the value that begins at text[0] (no white space before it). nullopt: not valid JSON or UTF-8, or too deep.
-// What follows the value is not looked at.
-std::optional<Walked> walk_value(std::string_view text);
+// What follows the value is not looked at. `depth_max` is at most kDepthMax.
+std::optional<Walked> walk_value(std::string_view text, int depth_max = kDepthMax);
 
 // A whole document: one value with white space around it.
 struct Document {
@@ -37,7 +37,7 @@ struct Document {
   Type type = Type::kNull;
   std::uint64_t term_size = 0;
 };
-std::optional<Document> walk_document(std::string_view text);
+std::optional<Document> walk_document(std::string_view text, int depth_max = kDepthMax);
 
 std::size_t skip_white_space(std::string_view text, std::size_t from);
 

@@ -98,6 +98,9 @@ TEST_CASE("nesting is bounded") {
   CHECK(walk_document(nested(kDepthMax)));
   CHECK(!walk_document(nested(kDepthMax + 1)));
   CHECK(!walk_document(std::string(1'000'000, '[')));
+  CHECK(walk_document(nested(3), 3));
+  CHECK(!walk_document(nested(4), 3));
+  CHECK(walk_document("1", 0));
 }
 
 TEST_CASE("a payload is measured as its size limit is stated") {

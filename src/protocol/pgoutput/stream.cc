@@ -34,6 +34,11 @@ Result<StreamMessage> parse_stream_message(std::string_view bytes) {
   return fail("a message of an unknown kind in the replication stream");
 }
 
+std::int64_t micros_of(std::chrono::system_clock::time_point time) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count() -
+         kPostgresEpochSeconds * 1'000'000;
+}
+
 std::string make_status_update(Lsn written, Lsn flushed, std::int64_t micros, Reply reply) {
   std::string out = "r";
   append(out, written.value);

@@ -3,6 +3,7 @@
 // https://www.postgresql.org/docs/15/protocol-replication.html
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -36,5 +37,7 @@ std::string make_status_update(Lsn written, Lsn flushed, std::int64_t micros, Re
 
 // Between the epoch of Postgres and that of Unix.
 inline constexpr std::int64_t kPostgresEpochSeconds = 946'684'800;
+// Since that of Postgres.
+std::int64_t micros_of(std::chrono::system_clock::time_point time);
 
 }  // namespace rt::pgoutput

@@ -22,7 +22,8 @@ constexpr const char* kSettings =
     "pg_catalog.set_config('request.jwt.claim.role', $4, true), "
     "pg_catalog.set_config('request.headers', $5, true), pg_catalog.set_config('role', $4, true)";
 
-// The source text of the claims, with the times that have a fraction rounded.
+}  // namespace
+
 std::string claims_for_policies(const Claims& claims) {
   const auto is_fraction = [](std::string_view name, json::Value value) {
     return (name == "exp" || name == "iat") && value.type() == json::Type::kNumber && !value.integer();
@@ -44,8 +45,6 @@ std::string claims_for_policies(const Claims& claims) {
   }
   return out + "}";
 }
-
-}  // namespace
 
 postgres::Statement begin_asking(std::chrono::milliseconds timeout) {
   return {.sql = kPrepare, .parameters = {std::to_string(timeout.count())}};
@@ -77,6 +76,8 @@ std::string timestamp(std::chrono::system_clock::time_point time) {
                 static_cast<long long>(of_day.seconds().count()), static_cast<long long>(of_day.subseconds().count()));
   return out;
 }
+
+void ArrayText::add_null() { text_ += text_.size() == 1 ? "NULL" : ",NULL"; }
 
 void ArrayText::add(std::string_view element) {
   text_ += text_.size() == 1 ? "\"" : ",\"";

@@ -24,6 +24,9 @@ postgres::Statement save();
 postgres::Statement go_back();
 postgres::Statement become(const RightsQuestion& question);
 
+// The claims as policies see them: their source text, with the times that have a fraction rounded.
+std::string claims_for_policies(const Claims& claims);
+
 // In UTC, to the microsecond.
 std::string timestamp(std::chrono::system_clock::time_point time);
 
@@ -31,6 +34,7 @@ std::string timestamp(std::chrono::system_clock::time_point time);
 class ArrayText {
  public:
   void add(std::string_view element);
+  void add_null();
   std::string take() { return std::move(text_) + "}"; }
 
  private:

@@ -58,11 +58,6 @@ std::int64_t number(std::string_view digits) {
   return out;
 }
 
-std::size_t needed(const TenantSettings& settings) {
-  const auto all = static_cast<double>(kSessionsBesidesPools + settings.pool_size + settings.subscription_pool_size);
-  return static_cast<std::size_t>(std::ceil(0.95 * all));
-}
-
 struct Schema {
   std::int64_t migrations = 0;
   bool is_up_to_date = false;
@@ -82,6 +77,11 @@ postgres::Task<postgres::Result<Schema>> look_at_schema(postgres::Connection& co
 
 }  // namespace
 
+std::size_t connections_needed(const TenantSettings& settings) {
+  const auto all = static_cast<double>(kSessionsBesidesPools + settings.pool_size + settings.subscription_pool_size);
+  return static_cast<std::size_t>(std::ceil(0.95 * all));
+}
+
 postgres::Task<rt::Result<Opening, OpeningFault>> open_database(postgres::Surroundings surroundings,
                                                                 TenantSettings settings, Purpose purpose,
                                                                 Slots& migrating,
@@ -98,13 +98,13 @@ postgres::Task<rt::Result<Opening, OpeningFault>> open_database(postgres::Surrou
     const auto free = co_await connection.run(look(kFree));
     if (!free) co_return fail_with(free.error());
     const std::int64_t available = number(free->back().text(0, 0).value_or("0"));
-    if (available <= static_cast<std::int64_t>(needed(settings))) {
-      co_return tl::make_unexpected(OpeningFault{RightsFaultKind::kNoSlots,
-                                                 kLackOfConnections,
-                                                 "Only " + std::to_string(available) +
-                                                     " available connections. At least " +
-                                                     std::to_string(needed(settings)) + " connections are required.",
-                                                 {}});
+    if (available <= static_cast<std::int64_t>(connections_needed(settings))) {
+      co_return tl::make_unexpected(
+          OpeningFault{RightsFaultKind::kNoSlots,
+                       kLackOfConnections,
+                       "Only " + std::to_string(available) + " available connections. At least " +
+                           std::to_string(connections_needed(settings)) + " connections are required.",
+                       {}});
     }
   }
   const postgres::ServerInfo server = connection.server();

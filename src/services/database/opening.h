@@ -55,6 +55,9 @@ struct Opening {
   std::string superuser;    // name of the login where it is one, else empty
 };
 
+// More than so many have to be free before there is a pool.
+std::size_t connections_needed(const TenantSettings& settings);
+
 // kForPool: other sessions have to leave room for all that a tenant may need.
 enum class Purpose : std::uint8_t { kForPool, kForSchema };
 

@@ -2,23 +2,10 @@
 
 #include "services/database/publication.h"
 #include "testing/feed_listener.h"
+#include "testing/walsender_crowd.h"
 
 namespace rt::database {
 namespace {
-
-// All walsenders that the server has.
-class Crowd {
- public:
-  explicit Crowd(PostgresLoop& loop) {
-    while (auto one = loop.run(postgres::ReplicationConnection::open(loop.surroundings, PostgresLoop::settings())))
-      all_.push_back(*std::move(one));
-    REQUIRE(!all_.empty());
-  }
-  void leave() { all_.clear(); }
-
- private:
-  std::vector<std::unique_ptr<postgres::ReplicationConnection>> all_;
-};
 
 MessageFeedConfig durable() {
   MessageFeedConfig config = quick();
@@ -35,7 +22,7 @@ TEST_CASE("without a walsender what a durable slot kept is told, and then what c
   listener.end();
   send("backlog");
   listener.memory = std::make_shared<FeedMemory>();
-  Crowd crowd(listener.loop);
+  testing::WalsenderCrowd crowd(listener.loop);
   listener.begin();
   listener.until_told({"backlog"});
   CHECK(listener.log.has("ReplicationMaxWalSendersReached"));
@@ -57,7 +44,7 @@ TEST_CASE("without a walsender, too, nothing that a durable slot kept is told be
   send("backlog");
   listener.memory = std::make_shared<FeedMemory>();
   listener.users = 0;
-  const Crowd crowd(listener.loop);
+  const testing::WalsenderCrowd crowd(listener.loop);
   listener.begin();
   listener.loop.until(
       [&] { return cluster().sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "1"; });
@@ -74,7 +61,7 @@ TEST_CASE("without a walsender the publication is made all the same, and what is
   listener.end();
   cluster().sql("DROP PUBLICATION " + std::string(kMessagesPublication));
   listener.memory = std::make_shared<FeedMemory>();
-  const Crowd crowd(listener.loop);
+  const testing::WalsenderCrowd crowd(listener.loop);
   listener.begin();
   listener.until_streaming();
   send("said");

@@ -63,15 +63,20 @@ std::string quoted(std::string_view text) {
   return out + "'";
 }
 
+std::string quoted_name(std::string_view name) {
+  std::string out = "\"";
+  for (const char c : name) out.append(c == '"' ? 2 : 1, c);
+  return quoted(out + "\"");
+}
+
 postgres::Task<postgres::Result<ReplicationFacts>> look_at_replication(Query query) {
   const auto rows = co_await query(
       "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()), "
-      "(SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size'), now() AT TIME ZONE 'utc'");
+      "(SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size')");
   if (!rows) co_return tl::make_unexpected(rows.error());
   ReplicationFacts out{.database = number<std::uint32_t>(rows->text(0, 0).value_or("0"))};
   const auto megabytes = number<std::int64_t>(rows->text(0, 1).value_or("-1"));
   if (megabytes >= 0) out.slot_bytes_max = static_cast<std::uint64_t>(megabytes) << 20;
-  out.now = rows->text(0, 2).value_or("");
   co_return out;
 }
 

@@ -28,11 +28,12 @@ inline constexpr std::string_view kMessagesSlot = "supabase_realtime_messages_re
 using Query = std::function<postgres::Task<postgres::Result<postgres::Rows>>(std::string sql)>;
 // As a literal.
 std::string quoted(std::string_view text);
+// As a literal of one name where several could be: in letters as they are.
+std::string quoted_name(std::string_view name);
 
 struct ReplicationFacts {
   std::uint32_t database = 0;                     // its oid
   std::optional<std::uint64_t> slot_bytes_max{};  // max_slot_wal_keep_size; nullopt: a slot keeps all
-  std::string now{};                              // by its clock, in UTC, without a time zone
 };
 postgres::Task<postgres::Result<ReplicationFacts>> look_at_replication(Query query);
 

@@ -26,13 +26,16 @@ tl::unexpected<RightsFault> fault(RightsFaultKind kind, std::string text) {
 
 TenantDatabase::TenantDatabase(const DatabaseParts& parts, std::string tenant, TenantSettings settings,
                                std::shared_ptr<Breakers> breakers, std::shared_ptr<DatabaseState> state,
-                               std::shared_ptr<FeedMemory> memory, std::function<void()> on_end)
+                               std::shared_ptr<FeedMemory> memory, std::shared_ptr<ChangeDesk> desk,
+                               std::shared_ptr<SlotMemory> changes_memory, std::function<void()> on_end)
     : parts_(parts),
       tenant_(std::move(tenant)),
       settings_(std::move(settings)),
       breakers_(std::move(breakers)),
       state_(std::move(state)),
       memory_(std::move(memory)),
+      desk_(std::move(desk)),
+      changes_memory_(std::move(changes_memory)),
       on_end_(std::move(on_end)),
       settled_(parts.surroundings.io),
       stopped_(parts.surroundings.io),
@@ -63,6 +66,15 @@ void TenantDatabase::replay(ReplayQuestion question, AnswerReplay answer) {
   if (stage_ == Stage::kReady && recovery_failure_.empty()) return replay_->ask(std::move(question), std::move(answer));
   answer(fault(RightsFaultKind::kUnavailable,
                recovery_failure_.empty() ? "the database is not connected" : recovery_failure_));
+}
+
+void TenantDatabase::subscribe(ChangesId id) {
+  vacant_minutes_ = 0;
+  if (changes_) changes_->subscribe(id);
+}
+
+void TenantDatabase::unsubscribe(ChangesId id) {
+  if (changes_) changes_->unsubscribe(id);
 }
 
 // --- From the beginning to the end
@@ -113,6 +125,7 @@ void TenantDatabase::become_ready(const Opening& opening) {
       });
   begin_replay();
   begin_feed();
+  begin_changes(opening.superuser);
   stage_ = Stage::kReady;
   set_connected(true);
   for (Waiting& one : std::exchange(waiting_, {})) checks_->ask(std::move(one.question), std::move(one.answer));
@@ -148,6 +161,20 @@ void TenantDatabase::begin_feed() {
   feed_ = std::make_unique<MessageFeed>(of_feed, tenant_, settings_, memory_, state_->is_streaming, state_->messages);
 }
 
+void TenantDatabase::begin_changes(const std::string& superuser) {
+  if (parts_.change_sink == nullptr) return;
+  const ChangeFeed::Parts of_changes{.surroundings = parts_.surroundings,
+                                     .clock = parts_.clock,
+                                     .random = parts_.random,
+                                     .log = parts_.log,
+                                     .config = parts_.changes,
+                                     .sink = *parts_.change_sink,
+                                     .counters = parts_.counters.changes,
+                                     .pool = *pool_,
+                                     .superuser = superuser};
+  changes_ = std::make_unique<ChangeFeed>(of_changes, tenant_, settings_, *desk_, changes_memory_, state_->changes);
+}
+
 void TenantDatabase::fail(const OpeningFault& why) {
   stage_ = Stage::kFailed;
   parts_.counters.failures.add();
@@ -178,8 +205,7 @@ void TenantDatabase::answer_waiting(const RightsFault& why) {
   for (const Waiting& one : std::exchange(waiting_, {})) one.answer(tl::make_unexpected(why));
 }
 
-postgres::Task<void> TenantDatabase::stop(MessageFeed::Slot slot,
-                                          std::shared_ptr<postgres::Cancellation> cancellation) {
+postgres::Task<void> TenantDatabase::stop(SlotStream::Slot slot, std::shared_ptr<postgres::Cancellation> cancellation) {
   RT_CHECK(stage_ != Stage::kStopping);
   stage_ = Stage::kStopping;
   on_end_ = nullptr;
@@ -190,8 +216,10 @@ postgres::Task<void> TenantDatabase::stop(MessageFeed::Slot slot,
   cancellation_->cancel();
   if (checks_) checks_->close();
   if (replay_) replay_->close();
-  if (feed_) co_await feed_->stop(slot, std::move(cancellation));
+  if (changes_) changes_->close();
+  if (feed_) co_await feed_->stop(slot, cancellation);
   if (pool_) co_await pool_->stop();
+  if (changes_) co_await changes_->stop(slot, std::move(cancellation));
   if (checks_) co_await checks_->drained();
   if (replay_) co_await replay_->drained();
   co_await group_.drained();

@@ -20,6 +20,8 @@
 #include "io/postgres/pool.h"
 #include "io/postgres/task_group.h"
 #include "model/rights_question.h"
+#include "services/database/change_desk.h"
+#include "services/database/change_feed.h"
 #include "services/database/message_feed.h"
 #include "services/database/message_replay.h"
 #include "services/database/opening.h"
@@ -58,12 +60,14 @@ struct DatabaseState {
   CheckTimes checks;
   MessageTimes messages;
   ReplayTimes replays;
+  ChangeMeters changes;
 };
 
 struct DatabaseCounters {
   PolicyCounters policies;
   MessageFeedCounters messages;
   ReplayCounters replays;
+  ChangeFeedCounters changes;
   Counter connected;  // databases, now
   Counter opened;
   Counter failures;  // attempts to connect
@@ -82,7 +86,9 @@ struct DatabaseParts {
   DatabaseCounters& counters;
   TenantDatabaseConfig config;
   MessageFeedConfig messages{};
+  ChangeFeedConfig changes{};
   const MessageSink* sink = nullptr;  // null: nobody wants messages; of the next two there have to be some otherwise
+  const ChangeSink* change_sink = nullptr;  // null: nobody wants row changes
   std::function<std::shared_ptr<const TenantRecord>(std::string_view tenant)> find{};
   std::function<std::int64_t(std::string_view tenant)> users{};
   // The schema of the tenant's database was looked at; from the loop.
@@ -103,7 +109,8 @@ class TenantDatabase {  // loop-bound
   // `on_end` is called, once and on the loop, when it has given up: it has to be stopped then, later.
   TenantDatabase(const DatabaseParts& parts, std::string tenant, TenantSettings settings,
                  std::shared_ptr<Breakers> breakers, std::shared_ptr<DatabaseState> state,
-                 std::shared_ptr<FeedMemory> memory, std::function<void()> on_end);
+                 std::shared_ptr<FeedMemory> memory, std::shared_ptr<ChangeDesk> desk,
+                 std::shared_ptr<SlotMemory> changes_memory, std::function<void()> on_end);
   ~TenantDatabase();
   TenantDatabase(const TenantDatabase&) = delete;
   TenantDatabase& operator=(const TenantDatabase&) = delete;
@@ -111,6 +118,9 @@ class TenantDatabase {  // loop-bound
   void ask(RightsQuestion question, Answer answer);
   // Who asks has just been told its rights, so nobody waits for the connection here.
   void replay(ReplayQuestion question, AnswerReplay answer);
+  // The desk has somebody new, or who wants something else, or is without somebody.
+  void subscribe(ChangesId id);
+  void unsubscribe(ChangesId id);
   bool is_connected() const { return stage_ == Stage::kReady && !is_recovering_; }
   bool is_opening() const { return stage_ == Stage::kOpening; }
   // While it is being opened: set when it no longer is, at the latest by stop().
@@ -128,7 +138,7 @@ class TenantDatabase {  // loop-bound
   const TenantSettings& settings() const { return settings_; }
   // Answers who waits and closes everything; a cancellation lets a slot stay that was to be dropped. Nothing else may
   // be called from then on.
-  postgres::Task<void> stop(MessageFeed::Slot slot, std::shared_ptr<postgres::Cancellation> cancellation);
+  postgres::Task<void> stop(SlotStream::Slot slot, std::shared_ptr<postgres::Cancellation> cancellation);
 
  private:
   enum class Stage : std::uint8_t { kOpening, kReady, kFailed, kStopping };
@@ -139,6 +149,7 @@ class TenantDatabase {  // loop-bound
   void become_ready(const Opening& opening);
   void begin_replay();
   void begin_feed();
+  void begin_changes(const std::string& superuser);
   void fail(const OpeningFault& fault);
   void on_trouble(const postgres::PgError& error);
   void answer_waiting(const RightsFault& fault);
@@ -153,6 +164,8 @@ class TenantDatabase {  // loop-bound
   const std::shared_ptr<Breakers> breakers_;
   const std::shared_ptr<DatabaseState> state_;
   const std::shared_ptr<FeedMemory> memory_;
+  const std::shared_ptr<ChangeDesk> desk_;
+  const std::shared_ptr<SlotMemory> changes_memory_;
   std::function<void()> on_end_;
   Stage stage_ = Stage::kOpening;
   std::deque<Waiting> waiting_;  // for it to be ready
@@ -170,6 +183,7 @@ class TenantDatabase {  // loop-bound
   std::unique_ptr<postgres::Pool> pool_;
   std::unique_ptr<PolicyChecks> checks_;
   std::unique_ptr<MessageFeed> feed_;
+  std::unique_ptr<ChangeFeed> changes_;
   std::unique_ptr<MessageReplay> replay_;
   postgres::TaskGroup group_;
 };

@@ -32,7 +32,8 @@ struct Project {
   void begin() {
     loop.on_loop([&] {
       database = std::make_unique<TenantDatabase>(parts, "acme", settings, breakers, state,
-                                                  std::make_shared<FeedMemory>(), [this] { ++ends; });
+                                                  std::make_shared<FeedMemory>(), std::make_shared<ChangeDesk>(),
+                                                  std::make_shared<SlotMemory>(), [this] { ++ends; });
     });
   }
   void restart(const std::function<void(DatabaseParts&, TenantSettings&)>& change) {
@@ -53,7 +54,7 @@ struct Project {
   void until_connected() {
     loop.until([&] { return database->is_connected(); });
   }
-  void stop(MessageFeed::Slot slot = MessageFeed::Slot::kStays) {
+  void stop(SlotStream::Slot slot = SlotStream::Slot::kStays) {
     loop.run(database->stop(slot, std::make_shared<postgres::Cancellation>()));
     database.reset();
   }
@@ -186,7 +187,7 @@ TEST_CASE("when nobody needs a database any more its stream ends, and the slot g
   const auto slots = [] { return testing::PostgresCluster::shared().sql("SELECT count(*) FROM pg_replication_slots"); };
   CHECK(slots() == "1");
   CHECK(project.minutes_until_vacant(0) == 12);
-  project.stop(MessageFeed::Slot::kIsDropped);
+  project.stop(SlotStream::Slot::kIsDropped);
   CHECK_FALSE(project.state->is_streaming);
   CHECK(slots() == "0");
 }

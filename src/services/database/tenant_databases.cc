@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "io/postgres/canceller.h"
 #include "io/postgres/resolver.h"
+#include "io/postgres/sqlstate.h"
 
 namespace rt::database {
 namespace {
@@ -26,19 +27,6 @@ constexpr std::chrono::seconds kHealthPatience{15};
 // Milliseconds of a migration.
 constexpr std::array<std::int64_t, 13> kMigrationBounds{100,    250,    500,    1'000,  2'000,  5'000,  10'000,
                                                         20'000, 30'000, 45'000, 60'000, 90'000, 120'000};
-
-// As Postgres calls them (appendix A of its manual).
-std::string_view condition_of(std::string_view sqlstate) {
-  constexpr std::pair<std::string_view, std::string_view> kConditions[] = {
-      {"42501", "insufficient_privilege"},    {"57014", "query_canceled"},    {"55P03", "lock_not_available"},
-      {"25006", "read_only_sql_transaction"}, {"53100", "disk_full"},         {"53300", "too_many_connections"},
-      {"42P07", "duplicate_table"},           {"42710", "duplicate_object"},  {"42883", "undefined_function"},
-      {"42P01", "undefined_table"},           {"40P01", "deadlock_detected"}, {"28P01", "invalid_password"}};
-  for (const auto& [state, name] : kConditions) {
-    if (state == sqlstate) return name;
-  }
-  return "other";
-}
 
 std::string place_of(const TenantSettings& settings) {
   const postgres::ConnectionSettings& how = settings.connection;
@@ -57,10 +45,13 @@ struct TenantDatabases::Tenant {
   const std::shared_ptr<DatabaseState> state = std::make_shared<DatabaseState>();
   std::unique_ptr<TenantDatabase> database;  // null: not connected
   std::shared_ptr<FeedMemory> memory;        // of messages of the database
-  std::string memory_of;                     // that is there
-  int ending = 0;                            // earlier ones that are being closed
+  const std::shared_ptr<ChangeDesk> desk = std::make_shared<ChangeDesk>();
+  std::shared_ptr<SlotMemory> changes_memory;  // of its row changes
+  std::string memory_of;                       // that is there
+  int ending = 0;                              // earlier ones that are being closed
   std::vector<std::function<void()>> until_ended;
   std::vector<Prepared> until_prepared;  // empty: nobody asked for it
+  bool is_tried_again = false;           // for its row changes, soon
   bool keeps_messages = false;           // it is looked after its partitions at the moment
   bool is_wanted = false;                // it had users since it was vacant
   int minutes_without_users = 0;         // while it is not connected
@@ -94,7 +85,9 @@ struct TenantDatabases::Loop {
               .counters = owner.counters_,
               .config = owner.config_.each,
               .messages = owner.config_.messages,
+              .changes = owner.config_.changes,
               .sink = owner.surroundings_.messages.publish ? &owner.surroundings_.messages : nullptr,
+              .change_sink = owner.surroundings_.changes.publish ? &owner.surroundings_.changes : nullptr,
               .find = owner.surroundings_.find,
               .users = owner.surroundings_.users,
               .on_opened = [&owner](const std::string& name,
@@ -163,7 +156,7 @@ void TenantDatabases::stop() {
 }
 
 postgres::Task<void> TenantDatabases::end_all() {
-  for (const auto& [name, tenant] : loop_->tenants) let_go(tenant, MessageFeed::Slot::kStays, nullptr);
+  for (const auto& [name, tenant] : loop_->tenants) let_go(tenant, SlotStream::Slot::kStays, nullptr);
   for (const auto& cancellation : loop_->cancellations) cancellation->cancel();
   co_await loop_->group.drained();
 }
@@ -218,6 +211,73 @@ void TenantDatabases::replay(std::string_view external_id, ReplayQuestion questi
   });
 }
 
+// --- Row changes
+
+void TenantDatabases::subscribe(std::string_view external_id, ChangesQuestion question) {
+  asio::post(loop_->io, [this, name = std::string(external_id), question = std::move(question)]() mutable {
+    subscribe_now(name, std::move(question));
+  });
+}
+
+void TenantDatabases::unsubscribe(std::string_view external_id, ChangesId id) {
+  asio::post(loop_->io, [this, name = std::string(external_id), id] {
+    const auto found = loop_->tenants.find(name);
+    if (found == loop_->tenants.end()) return;
+    found->second->desk->remove(id);
+    if (found->second->database) found->second->database->unsubscribe(id);
+  });
+}
+
+void TenantDatabases::subscribe_now(const std::string& external_id, ChangesQuestion question) {
+  if (loop_->is_stopping) return;
+  const TenantRef tenant = this->tenant(external_id);
+  const ChangesId id = question.id;
+  const auto refuse = [&](std::string text) {
+    surroundings_.changes.tell(external_id, id, {ChangesNotice::Status::kError, std::move(text)});
+  };
+  if (!tenant->desk->put(std::move(question)))
+    return refuse(
+        "Unable to subscribe to changes: too much is subscribed to by this project already, use fewer or smaller "
+        "entries");
+  RightsFault why_not;
+  TenantDatabase* const database = connection_of(external_id, *tenant, why_not);
+  if (database != nullptr) return database->subscribe(id);
+  const auto settings = settings_of_tenant(external_id);
+  if (settings && !*settings) return refuse(std::string(kNoDatabaseForChanges));
+  open_for_changes_later(external_id, tenant);
+}
+
+void TenantDatabases::tell_changes_fail(const std::string& external_id, const Tenant& tenant, std::string_view text) {
+  tenant.desk->for_each([&](ChangesId id, const ChangeDesk::Question& /*question*/) {
+    surroundings_.changes.tell(external_id, id, {ChangesNotice::Status::kError, std::string(text)});
+  });
+}
+
+// Who wants row changes asks once, so it is for us to try again.
+void TenantDatabases::open_for_changes_later(const std::string& external_id, const TenantRef& tenant) {
+  if (std::exchange(tenant->is_tried_again, true)) return;
+  loop_->group.spawn(open_for_changes(external_id, tenant));
+}
+
+postgres::Task<void> TenantDatabases::open_for_changes(std::string external_id, TenantRef tenant) {
+  const Cancellable running(*loop_);
+  postgres::Event woken(loop_->io);
+  running.cancellation()->set_hook([&woken] { woken.set(); });
+  if (running.cancellation()->is_cancelled()) woken.set();
+  const std::chrono::milliseconds least = config_.changes.retry;
+  const std::chrono::milliseconds more(static_cast<std::int64_t>(random_.next() % (least.count() + 1)));
+  const bool is_stopped = co_await woken.wait_until(clock_.now() + least + more);
+  running.cancellation()->set_hook(nullptr);
+  tenant->is_tried_again = false;
+  if (is_stopped || loop_->is_stopping || tenant->database || tenant->desk->empty()) co_return;
+  const auto found = loop_->tenants.find(external_id);
+  if (found == loop_->tenants.end() || found->second != tenant) co_return;
+  RightsFault why_not;
+  if (connection_of(external_id, *tenant, why_not) != nullptr) co_return;
+  const auto settings = settings_of_tenant(external_id);
+  if (!settings || *settings) open_for_changes_later(external_id, tenant);
+}
+
 const TenantDatabases::TenantRef& TenantDatabases::tenant(const std::string& external_id) {
   TenantRef& tenant = loop_->tenants[external_id];
   if (!tenant) tenant = std::make_shared<Tenant>();
@@ -262,11 +322,14 @@ TenantDatabase* TenantDatabases::connection_of(const std::string& external_id, T
     tenant.breakers->given_up = {(*settings)->pool_size, Breakers::kGivenUpWindow};
   tenant.is_to_be_cleaned = true;
   const std::string place = place_of(**settings);
-  if (tenant.memory_of != place) tenant.memory = std::make_shared<FeedMemory>();
+  if (tenant.memory_of != place) {
+    tenant.memory = std::make_shared<FeedMemory>();
+    tenant.changes_memory = std::make_shared<SlotMemory>();
+  }
   tenant.memory_of = place;
-  tenant.database =
-      std::make_unique<TenantDatabase>(loop_->parts, external_id, **std::move(settings), tenant.breakers, tenant.state,
-                                       tenant.memory, [this, external_id] { let_go_if_given_up(external_id); });
+  tenant.database = std::make_unique<TenantDatabase>(loop_->parts, external_id, **std::move(settings), tenant.breakers,
+                                                     tenant.state, tenant.memory, tenant.desk, tenant.changes_memory,
+                                                     [this, external_id] { let_go_if_given_up(external_id); });
   return tenant.database.get();
 }
 
@@ -277,11 +340,17 @@ void TenantDatabases::let_go_if_given_up(const std::string& external_id) {
   asio::post(loop_->io, [this, external_id] {
     const auto found = loop_->tenants.find(external_id);
     if (found == loop_->tenants.end() || !found->second->database) return;
-    if (found->second->database->has_given_up()) let_go(found->second, MessageFeed::Slot::kStays, nullptr);
+    if (!found->second->database->has_given_up()) return;
+    let_go(found->second, SlotStream::Slot::kStays, nullptr);
+    if (found->second->desk->empty()) return;
+    tell_changes_fail(
+        external_id, *found->second,
+        "Unable to subscribe to changes: the database of this project cannot be reached, it is tried again");
+    open_for_changes_later(external_id, found->second);
   });
 }
 
-void TenantDatabases::let_go(const TenantRef& tenant, MessageFeed::Slot slot, std::function<void()> done) {
+void TenantDatabases::let_go(const TenantRef& tenant, SlotStream::Slot slot, std::function<void()> done) {
   if (done) tenant->until_ended.push_back(std::move(done));
   if (tenant->database) {
     ++tenant->ending;
@@ -292,7 +361,7 @@ void TenantDatabases::let_go(const TenantRef& tenant, MessageFeed::Slot slot, st
 }
 
 postgres::Task<void> TenantDatabases::end(TenantRef tenant, std::unique_ptr<TenantDatabase> database,
-                                          MessageFeed::Slot slot) {
+                                          SlotStream::Slot slot) {
   const Cancellable running(*loop_);
   co_await database->stop(slot, running.cancellation());
   database.reset();
@@ -316,8 +385,14 @@ void TenantDatabases::changed(const std::string& external_id, std::shared_ptr<co
       then = [this, external_id, settings = **before] { loop_->group.spawn(drop_slots_of(external_id, settings, "")); };
     }
     const bool stays_where_it_is = before && after && *before && *after && place_of(**before) == place_of(**after) &&
-                                   (*before)->slot_mode == (*after)->slot_mode;
-    let_go(tenant, stays_where_it_is ? MessageFeed::Slot::kStays : MessageFeed::Slot::kIsDropped, std::move(then));
+                                   (*before)->slot_mode == (*after)->slot_mode &&
+                                   (*before)->slot_name == (*after)->slot_name;
+    let_go(tenant, stays_where_it_is ? SlotStream::Slot::kStays : SlotStream::Slot::kIsDropped, std::move(then));
+    if (is_over || !after || !*after) {
+      tell_changes_fail(external_id, *tenant, kNoDatabaseForChanges);
+    } else if (!tenant->desk->empty()) {
+      open_for_changes_later(external_id, tenant);
+    }
     for (auto& one : waiting) ask_now(external_id, std::move(one.question), std::move(one.answer));
     open_again(external_id, *tenant);
   });
@@ -339,7 +414,8 @@ void TenantDatabases::disconnect(const std::string& external_id, std::function<v
   asio::post(loop_->io, [this, external_id, done = std::move(done)]() mutable {
     const auto found = loop_->tenants.find(external_id);
     if (found == loop_->tenants.end()) return done();
-    let_go(found->second, MessageFeed::Slot::kStays, std::move(done));
+    let_go(found->second, SlotStream::Slot::kStays, std::move(done));
+    if (!found->second->desk->empty()) open_for_changes_later(external_id, found->second);
   });
 }
 
@@ -416,7 +492,8 @@ postgres::Task<void> TenantDatabases::every_minute() {
       let_go_if_vacant(name, tenant);
       open_again(name, *tenant);
       const bool is_busy = tenant->database || tenant->ending > 0 || !tenant->until_prepared.empty() ||
-                           tenant->keeps_messages || tenant->is_wanted || (config_.janitor && tenant->is_to_be_cleaned);
+                           tenant->keeps_messages || tenant->is_wanted || !tenant->desk->empty() ||
+                           (config_.janitor && tenant->is_to_be_cleaned);
       const bool is_forgotten =
           !is_busy && tenant->breakers->connecting.is_empty(now) && tenant->breakers->given_up.is_empty(now);
       if (is_forgotten) {
@@ -439,7 +516,7 @@ void TenantDatabases::let_go_if_vacant(const std::string& external_id, const Ten
     }
   } else if (tenant->database->is_vacant_after_minute(users)) {
     if (std::exchange(tenant->is_wanted, false)) surroundings_.on_vacant(external_id);
-    let_go(tenant, MessageFeed::Slot::kIsDropped, nullptr);
+    let_go(tenant, SlotStream::Slot::kIsDropped, nullptr);
     tenant->memory_of.clear();  // whoever comes next was not here
   }
   // Who came between the two has said nothing.
@@ -448,10 +525,12 @@ void TenantDatabases::let_go_if_vacant(const std::string& external_id, const Ten
 
 // Its connection ended before its last user left.
 void TenantDatabases::drop_left_slot(const std::string& external_id, Tenant& tenant) {
-  if (!tenant.memory || tenant.memory->durable_slot.empty()) return;
-  auto settings = settings_of_tenant(external_id);
+  if (!tenant.memory) return;
+  const auto settings = settings_of_tenant(external_id);
   if (!settings || !*settings || place_of(**settings) != tenant.memory_of) return;
-  loop_->group.spawn(drop_slots_of(external_id, **std::move(settings), std::exchange(tenant.memory->durable_slot, {})));
+  for (std::string* name : {&tenant.memory->durable_slot, &tenant.changes_memory->durable_slot}) {
+    if (!name->empty()) loop_->group.spawn(drop_slots_of(external_id, **settings, std::exchange(*name, {})));
+  }
 }
 
 // One after the other: nobody waits for it.
@@ -532,7 +611,7 @@ void TenantDatabases::note_failed(const std::string& external_id, const OpeningF
   if (fault.migrations_found) note_migrations(external_id, *fault.migrations_found, *fault.migrations_found, [] {});
   if (fault.code != "MigrationsFailedToRun") return;
   const std::lock_guard lock(mutex_);
-  ++migrations_->failed[fault.sqlstate.empty() ? "other" : condition_of(fault.sqlstate)];
+  ++migrations_->failed[postgres::condition_name(fault.sqlstate)];
 }
 
 void TenantDatabases::visit_migrations(const std::function<void(std::string_view, const HistogramCounts&)>& done,

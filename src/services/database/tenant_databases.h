@@ -37,6 +37,7 @@ struct JanitorConfig {
 struct TenantDatabasesConfig {
   TenantDatabaseConfig each;
   MessageFeedConfig messages;
+  ChangeFeedConfig changes;
   std::optional<JanitorConfig> janitor;  // nullopt: they stay
   std::size_t migrations_max = 4;        // at a time
 };
@@ -60,6 +61,7 @@ class TenantDatabases {
     // Nobody needs its database any more, so who comes next has to say so by want(). Before users() is asked again.
     std::function<void(const std::string& external_id)> on_vacant;
     MessageSink messages;
+    ChangeSink changes;
   };
   using Answer = std::function<void(RightsAnswer)>;
 
@@ -82,6 +84,10 @@ class TenantDatabases {
   // What want() is for works: cheap.
   bool is_streaming(std::string_view external_id) const;
   void replay(std::string_view external_id, ReplayQuestion question, AnswerReplay answer);
+  // A channel wants row changes, or others than before; it is told by the sink what becomes of that. Until it does not
+  // want them any more.
+  void subscribe(std::string_view external_id, ChangesQuestion question);
+  void unsubscribe(std::string_view external_id, ChangesId id);
 
   // Its record has changed, or is gone: what is connected is not what it should be. Questions after this go by the new
   // record. Where it is gone, or suspended, its database is left without slots; `former` says where that is.
@@ -120,10 +126,14 @@ class TenantDatabases {
   Result<std::optional<TenantSettings>> settings_of_tenant(const std::string& external_id) const;
   TenantDatabase* connection_of(const std::string& external_id, Tenant& tenant, RightsFault& why_not);
   void let_go_if_given_up(const std::string& external_id);
-  void let_go(const TenantRef& tenant, MessageFeed::Slot slot, std::function<void()> done);
-  postgres::Task<void> end(TenantRef tenant, std::unique_ptr<TenantDatabase> database, MessageFeed::Slot slot);
+  void let_go(const TenantRef& tenant, SlotStream::Slot slot, std::function<void()> done);
+  postgres::Task<void> end(TenantRef tenant, std::unique_ptr<TenantDatabase> database, SlotStream::Slot slot);
   void let_go_if_vacant(const std::string& external_id, const TenantRef& tenant);
   void open_again(const std::string& external_id, Tenant& tenant);
+  void subscribe_now(const std::string& external_id, ChangesQuestion question);
+  void tell_changes_fail(const std::string& external_id, const Tenant& tenant, std::string_view text);
+  void open_for_changes_later(const std::string& external_id, const TenantRef& tenant);
+  postgres::Task<void> open_for_changes(std::string external_id, TenantRef tenant);
   postgres::Task<void> drop_slots_of(std::string external_id, TenantSettings settings, std::string name);
   void drop_left_slot(const std::string& external_id, Tenant& tenant);
   postgres::Task<void> tell_health(std::string external_id, std::function<void(DatabaseHealth)> done);

@@ -11,6 +11,8 @@ namespace {
 // More connections of one node to one database, or a longer wait, are nobody's intention.
 constexpr std::int64_t kPoolSizeMax = 100;
 constexpr std::int64_t kQueueTargetMax = 60'000;
+constexpr std::int64_t kPollIntervalMax = 60'000;
+constexpr std::int64_t kRecordBytesMax = 1'000'000'000;  // more than Postgres lets a row have
 
 // What is neither is none, as with the numbers.
 std::optional<PolicyMethod> method_of(std::string_view text) {
@@ -83,6 +85,10 @@ Result<std::optional<TenantSettings>> settings_of(const TenantRecord& tenant, co
   out.queue_target = std::chrono::milliseconds(stored.positive("db_queue_target", 5'000, kQueueTargetMax));
   out.policy_method = method_of(stored.plain("policy_checks", ""));
   out.publication = stored.plain("publication", out.publication);
+  out.slot_name = stored.plain("slot_name", out.slot_name);
+  out.poll_interval = std::chrono::milliseconds(stored.positive("poll_interval_ms", 100, kPollIntervalMax));
+  out.record_bytes_max = static_cast<std::size_t>(stored.positive("poll_max_record_bytes", 1'048'576, kRecordBytesMax));
+  out.subscribing_max = static_cast<std::size_t>(stored.positive("subcriber_pool_size", 4, kPoolSizeMax));
   out.slot_mode = parse_slot_mode(stored.plain("slot_mode", ""));
   out.region = stored.plain("region", "");
   return out;

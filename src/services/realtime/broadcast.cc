@@ -15,12 +15,26 @@ using phoenix::Version;
 
 // It is passed on as it is, in a text.
 bool is_text(const Message& message) {
-  return message.kind == MessageKind::kJson || message.kind == MessageKind::kPresenceDiff;
+  switch (message.kind) {
+    case MessageKind::kJson:
+    case MessageKind::kPresenceDiff:
+    case MessageKind::kRowChange:
+      return true;
+    case MessageKind::kUserJson:
+    case MessageKind::kUserBinary:
+    case MessageKind::kOpaque:
+      break;
+  }
+  return false;
+}
+
+std::string_view event_of(const Message& message) {
+  if (message.kind == MessageKind::kPresenceDiff) return "presence_diff";
+  return message.kind == MessageKind::kRowChange ? std::string_view(message.event) : "broadcast";
 }
 
 std::string text_frame(Version version, const Message& message, std::string_view payload) {
-  const std::string_view event = message.kind == MessageKind::kPresenceDiff ? "presence_diff" : "broadcast";
-  return phoenix::encode(version, {.topic = message.topic, .event = event, .payload = payload});
+  return phoenix::encode(version, {.topic = message.topic, .event = event_of(message), .payload = payload});
 }
 
 bool is_stored(const Message& message) { return !message.id.empty(); }

@@ -1,6 +1,6 @@
-// A message, a broadcast or a change of presence, with its encodings, each made once, when the first receiver that
-// wants it is found: one for each form in which receivers take it, plain, compressed and as polls give it, and the
-// payload by itself. All of them share the life of the broadcast, and so keep what its message holds.
+// A message, a broadcast or a change of presence or of a row, with its encodings, each made once, when the first
+// receiver that wants it is found: one for each form in which receivers take it, plain, compressed and as polls give
+// it, and the payload by itself. All of them share the life of the broadcast, and so keep what its message holds.
 #pragma once
 
 #include <array>

@@ -33,6 +33,14 @@ TEST_CASE("receivers of each version get the form that their version has") {
   CHECK(broadcast(MessageKind::kOpaque, "", "x")->encoding(Form::kV1).why == Undeliverable::kByNature);
 }
 
+TEST_CASE("a change of a row is text for everybody, under its own event, and its payload stays as it is") {
+  const auto change = broadcast(MessageKind::kRowChange, "INSERT", R"({"record": {"n": 1.50}})");
+  CHECK(bytes(change, Form::kV2) == R"([null,null,"realtime:a","INSERT",{"record": {"n": 1.50}}])");
+  CHECK(bytes(change, Form::kV1) ==
+        R"({"topic":"realtime:a","event":"INSERT","payload":{"record": {"n": 1.50}},"ref":null})");
+  CHECK(change->encoding(Form::kV2Text).frame.get() == change->encoding(Form::kV2).frame.get());
+}
+
 TEST_CASE("where only text can go, version 2 gets user broadcasts as text, and bytes not at all") {
   const auto text = broadcast(MessageKind::kJson, "", "{}");
   CHECK(text->encoding(Form::kV2Text).frame.get() == text->encoding(Form::kV2).frame.get());

@@ -30,6 +30,7 @@ class LiveTenant {
         joins(workers),
         events(workers),
         presence(workers),
+        changes(workers),
         requests(workers, tenants::RateCounter::kMinuteBySeconds),
         records_(workers, tenant),
         usages_(workers),
@@ -81,6 +82,7 @@ class LiveTenant {
   RateMeter joins;
   RateMeter events;    // broadcasts taken from clients, and each of their deliveries
   RateMeter presence;  // states and changes of presence, and each delivery of those
+  RateMeter changes;   // of rows: each delivery, once for each subscription that it is for
   RateMeter requests;  // of the REST API
 
  private:

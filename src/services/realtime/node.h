@@ -13,6 +13,7 @@
 #include "domain/auth/jwt.h"
 #include "domain/channels/channel_host.h"
 #include "domain/presence/home.h"
+#include "model/changes.h"
 #include "model/replay.h"
 #include "model/replica.h"
 #include "model/rights_question.h"
@@ -28,6 +29,13 @@ using AnswerRights = std::function<void(RightsAnswer)>;
 using RightsSource = std::function<void(std::string_view tenant, RightsQuestion question, AnswerRights answer)>;
 // Likewise.
 using ReplaySource = std::function<void(std::string_view tenant, ReplayQuestion question, AnswerReplay answer)>;
+
+// Where the row changes of tenants come from: what subscriptions lead to is told by tell_changes() and
+// publish_changes(). Thread-safe; what one thread says of a channel takes effect in this order.
+struct ChangeSource {
+  std::function<void(std::string_view tenant, ChangesQuestion question)> subscribe;
+  std::function<void(std::string_view tenant, ChangesId id)> unsubscribe;
+};
 
 struct LongPollConfig {
   std::chrono::milliseconds window{10'000};  // how long a poll waits; a session not polled for half as long again ends
@@ -49,6 +57,7 @@ struct NodeConfig {
   // While more waits to be sent by a worker or polled for there, or is on its way to it, no states are given to those
   // who join there.
   std::size_t presence_queue_bytes_max = std::size_t{1} << 28;
+  bool logs_usage = false;  // what tenants do, for who bills them
 };
 
 struct Node {
@@ -63,6 +72,7 @@ struct Node {
   // Set before the workers run.
   RightsSource ask_rights;  // empty: no tenant has a database
   ReplaySource ask_replay;  // likewise
+  ChangeSource changes;     // likewise
   // Rows of the tenant's database become broadcasts now. Thread-safe, and asked often; empty: of no tenant.
   std::function<bool(std::string_view tenant)> is_streaming;
   // A tenant has a user, who may be told messages of its database. Thread-safe; empty: no tenant has a

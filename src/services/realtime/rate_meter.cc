@@ -17,7 +17,8 @@ void RateMeter::restart(std::int64_t limit) {
 
 bool RateMeter::tick(std::int64_t limit) {
   const std::uint64_t now = total();
-  counter_->tick(now - taken_, limit);
+  last_count_ = now - taken_;
+  counter_->tick(last_count_, limit);
   taken_ = now;
   show();
   if (++ticks_ % (kIdleCheckInterval / window_.tick) != 0 || !counter_->is_idle()) return true;

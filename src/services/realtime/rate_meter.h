@@ -39,6 +39,7 @@ class RateMeter {
   void restart(std::int64_t limit);
   // False: it sleeps now and belongs to nobody.
   bool tick(std::int64_t limit);
+  std::uint64_t last_count() const { return last_count_; }  // of the interval that ended with the last tick
 
  private:
   static constexpr std::chrono::minutes kIdleCheckInterval{5};
@@ -57,6 +58,7 @@ class RateMeter {
   // Of the one that claimed it.
   std::optional<tenants::RateCounter> counter_;
   std::uint64_t taken_ = 0;
+  std::uint64_t last_count_ = 0;
   int ticks_ = 0;
 };
 

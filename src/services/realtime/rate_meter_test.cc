@@ -23,6 +23,17 @@ TEST_CASE("what all workers count is judged together, by one of them") {
   CHECK(!meter.is_over());
 }
 
+TEST_CASE("a meter tells what was counted between the last two ticks [M-027]") {
+  RateMeter meter(2);
+  REQUIRE(meter.claim(100));
+  meter.add(0, 3);
+  meter.add(1, 4);
+  meter.tick(100);
+  CHECK(meter.last_count() == 7);
+  meter.tick(100);
+  CHECK(meter.last_count() == 0);
+}
+
 TEST_CASE("a meter that nobody uses for five minutes sleeps, and begins anew with the next use") {
   RateMeter meter(1);
   REQUIRE(meter.claim(100));

@@ -86,6 +86,12 @@ void Session::on_replayed(std::string_view topic, std::uint64_t ticket, ReplayAn
   perform(actions);
 }
 
+void Session::on_changes_notice(std::string_view topic, std::uint64_t channel, const ChangesNotice& notice) {
+  channels::Actions actions;
+  channels_.on_changes_notice(topic, channel, notice, actions);
+  perform(actions);
+}
+
 void Session::keep_live(std::string_view topic, channels::LiveMessage message) {
   channels_.keep_live(topic, std::move(message));
 }
@@ -218,6 +224,11 @@ void Session::count_track(std::uint64_t payload_size) {
 void Session::note_presence_end(PresenceEnd why) {
   shard_.counters().presence_ends[static_cast<std::size_t>(why)].add();
 }
+std::uint64_t Session::take_changes_id() { return shard_.changes().take_channel(); }
+void Session::subscribe_to_changes(ChangesQuestion question) {
+  shard_.changes().subscribe(*tenant_, socket_id(connection_), channels_.form(), std::move(question));
+}
+void Session::unsubscribe_from_changes(std::uint64_t id) { shard_.changes().unsubscribe(*tenant_, id); }
 void Session::count_event() { shard_.count(tenant_, kEventRate, 1); }
 void Session::count_deliveries(std::uint64_t broadcasts) { shard_.count_deliveries(tenant_, broadcasts); }
 void Session::note_replayed(std::uint64_t messages, std::uint64_t left_out) {

@@ -51,6 +51,7 @@ class Session final : public channels::ChannelHost {
   // What the tenant's database said to a question of its channels.
   void on_rights(std::string_view topic, std::uint64_t ticket, const RightsAnswer& answer);
   void on_replayed(std::string_view topic, std::uint64_t ticket, ReplayAnswer answer);
+  void on_changes_notice(std::string_view topic, std::uint64_t channel, const ChangesNotice& notice);
   // For a channel that waits for older messages. Ends no channel.
   void keep_live(std::string_view topic, channels::LiveMessage message);
   const LiveTenant& live_tenant() const { return *tenant_; }
@@ -86,6 +87,9 @@ class Session final : public channels::ChannelHost {
   void count_presence_state() override;
   void count_track(std::uint64_t payload_size) override;
   void note_presence_end(PresenceEnd why) override;
+  std::uint64_t take_changes_id() override;
+  void subscribe_to_changes(ChangesQuestion question) override;
+  void unsubscribe_from_changes(std::uint64_t id) override;
   void perform(channels::Actions& actions) override;
 
  private:

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "services/realtime/fan_out.h"
 
 namespace rt::realtime {
 namespace {
@@ -12,11 +13,6 @@ namespace {
 // Worth a fraction of a turn; a worker delivers mail until its turn is over.
 constexpr std::size_t kDisconnectsPerMail = 16;
 constexpr std::size_t kSessionsPerMail = 4096;
-
-Form form_of(phoenix::Version version, bool polls) {
-  if (version == phoenix::Version::kV1) return Form::kV1;
-  return polls ? Form::kV2Text : Form::kV2;
-}
 
 class DeliverMail final : public net::Mail {
  public:
@@ -110,12 +106,16 @@ Shard::Shard(Node& node, net::Worker& worker)
       tokens_(node.hash_key, node.config.claim_validators),
       deflater_(node.config.compression.value_or(ws::DeflateSettings{})),
       presence_(*this),
+      changes_(*this),
       long_polls_(*this),
       sweep_due_([](void* shard) { static_cast<Shard*>(shard)->sweep(); }, this) {
   sweep_due_.set(worker_.wheel(), worker_.now() + node_.config.no_channel_timeout);
 }
 
-Shard::~Shard() { presence_.fall_silent(); }
+Shard::~Shard() {
+  presence_.fall_silent();
+  changes_.fall_silent();
+}
 
 void Shard::open(net::ConnectionId connection, std::string_view upgrade_response, SessionStart start) {
   RT_DCHECK(worker_.in_loop_thread());
@@ -266,68 +266,19 @@ void Shard::deliver(const Broadcast& broadcast, const std::shared_ptr<LiveTenant
 // To those of the subscribers that it is for, and says which got it. The number of these.
 template <class Takes, class Sent>
 std::uint64_t Shard::fan_out(const Broadcast& broadcast, const channels::Topic& topic, Takes takes, Sent sent) {
-  // Per form, on first need: what is sent, or why not.
-  struct Prepared {
-    bool ready = false;
-    net::FrameRef plain;
-    net::FrameRef compressed;
-    std::shared_ptr<const std::string> polled;
-    Undeliverable why = Undeliverable::kNot;
-  } prepared[3];
+  FanOut out(*this, broadcast, topic.subscribers.size());
   std::uint64_t deliveries = 0;
-  const net::Urgency urgency = worker_.begin_fan_out(topic.subscribers.size());
   for (const channels::Subscriber& subscriber : topic.subscribers) {
-    if (!takes(subscriber)) continue;
-    const auto& [version, deflate] = subscriber.form;
-    const bool polls = is_long_poll(subscriber.socket);
-    const Form form = form_of(version, polls);
-    Prepared& p = prepared[static_cast<std::size_t>(form)];
-    if (!p.ready) {
-      const Broadcast::Encoding encoding = broadcast.encoding(form);
-      p.ready = true;
-      if (encoding.frame) p.plain = net::FrameRef(encoding.frame);
-      p.why = encoding.why;
-    }
-    if (!p.plain) {
-      count_undelivered(p.why);
-      continue;
-    }
-    const bool compress = deflate && deflate->takes(p.plain.bytes().size());
-    if (polls && !p.polled) p.polled = broadcast.polled(form);
-    if (subscriber.replay != nullptr) {
-      if (subscriber.replay->has(broadcast.message().id)) continue;
-      if (subscriber.replay->is_awaited) {
-        keep_for(subscriber, broadcast.message(),
-                 polls      ? p.polled
-                 : compress ? broadcast.compressed(form, deflater_)
-                            : broadcast.encoding(form).frame);
-        continue;
-      }
-    }
-    if (compress && !p.compressed) p.compressed = net::FrameRef(broadcast.compressed(form, deflater_));
-    if (polls) {
-      long_polls_.send(connection_id(subscriber.socket), net::FrameRef(p.polled));
-    } else {
-      worker_.send(connection_id(subscriber.socket), compress ? p.compressed : p.plain, urgency);
-    }
+    if (!takes(subscriber) || !out.send(subscriber.socket, subscriber.form, subscriber.replay)) continue;
     ++deliveries;
     sent(subscriber);
   }
-  if (prepared[static_cast<std::size_t>(Form::kV2)].why == Undeliverable::kFrameLimit && broadcast.claim_log_line())
-    log_frame_limit(broadcast.message());
   return deliveries;
 }
 
-void Shard::keep_for(const channels::Subscriber& subscriber, const Message& message,
-                     std::shared_ptr<const std::string> frame) {
-  Session* const session = find(connection_id(subscriber.socket));
-  if (session != nullptr) session->keep_live(message.topic, {message.id, std::move(frame)});
-}
-
-void Shard::log_frame_limit(const Message& message) {
-  const std::string_view code = message.id.empty() ? "FrameLimitReached" : "UnableToBroadcastChanges";
-  log(LogLevel::kWarning, {.tenant = message.tenant, .error_code = code},
-      "skipped receivers of a broadcast: topic and event must not be longer than 255 bytes in a binary frame");
+void Shard::keep_live(SocketId socket, std::string_view topic, channels::LiveMessage message) {
+  Session* const session = find(connection_id(socket));
+  if (session != nullptr) session->keep_live(topic, std::move(message));
 }
 
 void Shard::deliver_broadcast(const Broadcast& broadcast, const channels::Topic& topic,
@@ -382,6 +333,12 @@ void Shard::refuse_presence(std::string_view topic, const presence::Member& memb
   Session* const session = find(connection_id(member.socket));
   if (session != nullptr) session->refuse_presence(topic, member.channel);
   update_gauges();
+}
+
+void Shard::on_changes_notice(SocketId socket, std::string_view topic, std::uint64_t channel,
+                              const ChangesNotice& notice) {
+  Session* const session = find(connection_id(socket));
+  if (session != nullptr) session->on_changes_notice(topic, channel, notice);
 }
 
 void Shard::count_undelivered(Undeliverable why) {
@@ -441,6 +398,7 @@ void Shard::tick(RateTick& tick) {
   RateMeter& meter = (*tick.tenant).*tick.rate.meter;
   const bool goes_on = meter.tick(tick.tenant->record(worker_.index()).limits.*tick.rate.limit);
   note_whether_over(tick);
+  log_usage(tick);
   if (goes_on) {
     tick.due.set(worker_.wheel(), worker_.now() + ((*tick.tenant).*tick.rate.meter).interval());
   } else {
@@ -448,6 +406,16 @@ void Shard::tick(RateTick& tick) {
     if (tick.was_over) (counters_.*tick.rate.over_now).subtract();
     rate_ticks_.erase(tick.position);
   }
+}
+
+void Shard::log_usage(const RateTick& tick) {
+  const std::uint64_t count = ((*tick.tenant).*tick.rate.meter).last_count();
+  if (tick.rate.billed_as.empty() || count == 0 || !node_.config.logs_usage || !node_.log.enabled(LogLevel::kInfo))
+    return;
+  const std::int64_t limit = tick.tenant->record(worker_.index()).limits.*tick.rate.limit;
+  const std::string measured = R"({"limit":)" + std::to_string(limit) + R"(,"sum":)" + std::to_string(count) + "}";
+  node_.log.write(LogLevel::kInfo, {.tenant = tick.tenant->external_id, .measurements = measured},
+                  "Billing metrics: " + std::string(tick.rate.billed_as));
 }
 
 // It is said once each time the limit is reached.
@@ -478,6 +446,7 @@ void Shard::change(const std::shared_ptr<LiveTenant>& tenant, const RecordChange
   if (change.record) tenant->replace(worker_.index(), change.record);
   if (change.keys) tokens_.forget(tenant->external_id);
   if (change.event_rate) restart(*tenant, kEventRate);
+  if (change.event_rate) restart(*tenant, kChangeRate);
   if (change.join_rate) restart(*tenant, kJoinRate);
   if (change.presence_rate) restart(*tenant, kPresenceRate);
   if (change.disconnects) disconnect(tenant, next_serial_, 0);
@@ -533,6 +502,10 @@ void Shard::update_gauges() {
 
 Result<TokenRef, TokenFault> Shard::verify(const TenantRecord& tenant, std::string_view text) {
   return tokens_.verify(tenant, text, worker_.clock().unix_seconds());
+}
+
+TokenRef Shard::for_other_threads(std::string_view tenant, const TokenRef& token) {
+  return tokens_.for_other_threads(tenant, token);
 }
 
 void Shard::log(LogLevel level, const LogFields& fields, std::string_view message) {

@@ -14,6 +14,7 @@
 #include "base/timing_wheel.h"
 #include "io/net/worker.h"
 #include "services/realtime/broadcast.h"
+#include "services/realtime/changes_desk.h"
 #include "services/realtime/error_counts.h"
 #include "services/realtime/log_throttle.h"
 #include "services/realtime/long_polls.h"
@@ -52,6 +53,7 @@ struct ShardCounters {
   Counter joins;                         // of all tenants, as their rates count them
   Counter events;                        // likewise
   Counter presence_events;               // likewise
+  Counter change_events;                 // likewise: what channels were told of rows, once for each subscription
   Counter requests;                      // likewise, of the REST API
   Counter joins_ok;                      // how joins over WebSocket ended
   Counter joins_refused;                 // likewise
@@ -80,12 +82,16 @@ struct ShardCounters {
   Counter presence_deliveries;           // of those, to members here
   Counter presence_states;               // given from here
   std::array<Counter, 4> presence_ends;  // channels closed for what they tracked, by ChannelHost::PresenceEnd
+  Counter change_deliveries;             // of messages about rows, to channels here
+  Counter change_limit_triggers;         // how often a tenant reached its rate of those
+  Counter tenants_over_change_rate;      // now, likewise
   Counter request_limit_triggers;        // how often a tenant reached its rate of REST requests
   Counter tenants_over_request_rate;     // now, likewise
   Counter channels_over_event_rate;      // closed for it
   HandlingTimes messages;                // of joined channels
   PayloadSizes broadcasts;               // of all tenants
   PayloadSizes tracks;                   // likewise
+  PayloadSizes changes;                  // likewise
   ErrorCounts errors;                    // of all sockets and channels, and of those of no tenant
   std::array<HandlingTimes, 8> handshakes;
 
@@ -108,6 +114,7 @@ struct RateKind {
   LogLevel level;
   std::string_view code;
   std::string_view text;
+  std::string_view billed_as{};  // the name by which the log tells how much there was; empty: it does not
 };
 inline constexpr RateKind kJoinRate{
     .meter = &LiveTenant::joins,
@@ -130,7 +137,22 @@ inline constexpr RateKind kEventRate{
     .code = "MessagePerSecondRateLimitReached",
     .text =
         "Too many messages per second: channels are closed when they receive a broadcast until the average falls "
-        "below max_events_per_second of the tenant"};
+        "below max_events_per_second of the tenant",
+    .billed_as = "[:realtime, :rate_counter, :channel, :events]"};
+
+// What is above it is left out by whoever reads the rows.
+inline constexpr RateKind kChangeRate{
+    .meter = &LiveTenant::changes,
+    .limit = &TenantLimits::events_per_second_max,
+    .total = &ShardCounters::change_events,
+    .triggers = &ShardCounters::change_limit_triggers,
+    .over_now = &ShardCounters::tenants_over_change_rate,
+    .level = LogLevel::kError,
+    .code = "MessagePerSecondRateLimitReached",
+    .text =
+        "Too many postgres changes messages per second: row changes are left out until the average falls below "
+        "max_events_per_second of the tenant",
+    .billed_as = "[:realtime, :rate_counter, :channel, :db_events]"};
 
 // A channel is closed by it when it tracks or joins while the average is above the limit.
 inline constexpr RateKind kPresenceRate{
@@ -143,7 +165,8 @@ inline constexpr RateKind kPresenceRate{
     .code = "PresenceRateLimitReached",
     .text =
         "Too many presence events per second: channels that track, or join with presence, are closed until the average "
-        "falls to max_presence_events_per_second of the tenant"};
+        "falls to max_presence_events_per_second of the tenant",
+    .billed_as = "[:realtime, :rate_counter, :channel, :presence_events]"};
 inline constexpr RateKind kRequestRate{
     .meter = &LiveTenant::requests,
     .limit = &TenantLimits::events_per_second_max,
@@ -216,6 +239,14 @@ class Shard final : public net::MessageHandler {
                            const presence::StateFragment& state);
   void refuse_presence(std::string_view topic, const presence::Member& member);
 
+  // Likewise, by the number of its changes.
+  void on_changes_notice(SocketId socket, std::string_view topic, std::uint64_t channel, const ChangesNotice& notice);
+
+  // What a fan-out has to do besides sending: a message for a channel that still waits for older ones is kept, and what
+  // cannot be delivered is counted.
+  void keep_live(SocketId socket, std::string_view topic, channels::LiveMessage message);
+  void count_undelivered(Undeliverable why);
+
   // What a worker does for a connection, for a session whatever it stands behind.
   void send(net::ConnectionId connection, const net::FrameRef& frame);
   // One that is in the form of that connection already: as a poll gives it, where that is one.
@@ -242,11 +273,14 @@ class Shard final : public net::MessageHandler {
   net::Worker& worker() { return worker_; }
   LongPolls& long_polls() { return long_polls_; }
   PresenceDesk& presence() { return presence_; }
+  ChangesDesk& changes() { return changes_; }
   std::uint64_t take_serial() { return next_serial_++; }
   channels::TopicTable& topics() { return topics_; }
   ShardCounters& counters() { return counters_; }
   const ShardCounters& counters() const { return counters_; }
   Result<TokenRef, TokenFault> verify(const TenantRecord& tenant, std::string_view text);
+  // What a session holds must end on this thread; this need not.
+  TokenRef for_other_threads(std::string_view tenant, const TokenRef& token);
   ws::Deflater& deflater() { return deflater_; }
   // Empty; for one message at a time.
   channels::Actions& scratch_actions() { return scratch_actions_; }
@@ -274,16 +308,13 @@ class Shard final : public net::MessageHandler {
   void wake(const std::shared_ptr<LiveTenant>& tenant, const RateKind& rate);
   void tick(RateTick& tick);
   void note_whether_over(RateTick& tick);
+  void log_usage(const RateTick& tick);
   template <class Takes, class Sent>
   std::uint64_t fan_out(const Broadcast& broadcast, const channels::Topic& topic, Takes takes, Sent sent);
-  void keep_for(const channels::Subscriber& subscriber, const Message& message,
-                std::shared_ptr<const std::string> frame);
   void deliver_broadcast(const Broadcast& broadcast, const channels::Topic& topic,
                          const std::shared_ptr<LiveTenant>& tenant, SocketId but);
   void deliver_presence(const Broadcast& broadcast, const channels::Topic& topic,
                         const std::shared_ptr<LiveTenant>& tenant);
-  void count_undelivered(Undeliverable why);
-  void log_frame_limit(const Message& message);
   void end_channels(const std::string& topic, const std::vector<SocketId>& sockets);
   void sweep();
 
@@ -299,6 +330,7 @@ class Shard final : public net::MessageHandler {
   std::uint64_t next_serial_ = 0;
   std::uint64_t messages_heard_ = 0;                // since the last on_heard()
   PresenceDesk presence_;                           // sessions leave by it
+  ChangesDesk changes_;                             // likewise
   std::vector<std::unique_ptr<Session>> sessions_;  // by connection slot
   LongPolls long_polls_;
   std::list<LateResponse> late_responses_;

@@ -19,6 +19,7 @@ struct alignas(64) TenantUsage {  // no worker writes where another one does
   net::Traffic traffic;           // of its sockets
   PayloadSizes broadcasts;        // by its clients and by REST, each once
   PayloadSizes tracks;            // what its clients track
+  PayloadSizes changes;           // what its channels are told of rows, each message once
   ErrorCounts errors;             // of its sockets and channels
 };
 

@@ -30,6 +30,17 @@ Result<TokenRef, TokenFault> TokenTable::verify(const TenantRecord& tenant, std:
   return token;
 }
 
+TokenRef TokenTable::for_other_threads(std::string_view tenant, const TokenRef& token) {
+  // Not in one piece with its counts, which the entry keeps.
+  const auto copy = [&token] { return std::shared_ptr<const Token>(new Token(*token)); };
+  const auto found = tokens_.find(Key{tenant, token->text});
+  // It may have been forgotten, and another one of the same text verified since.
+  if (found == tokens_.end() || found->second.token.lock() != token) return copy();
+  TokenRef out = found->second.copy.lock();
+  if (out == nullptr) found->second.copy = out = copy();
+  return out;
+}
+
 void TokenTable::forget(std::string_view tenant) {
   std::erase_if(tokens_, [tenant](const auto& entry) { return entry.first.tenant == tenant; });
 }

@@ -1,7 +1,8 @@
 // Verified tokens of one worker, each once.
 //
 // Thousands of sockets often share a token, and each socket shows its own again with every join. A token that somebody
-// here holds is not verified again: only its times are looked at. It is forgotten with its last holder.
+// here holds is not verified again: only its times are looked at. It is forgotten with its last holder, which has to be
+// on the worker's thread.
 #pragma once
 
 #include <memory>
@@ -24,6 +25,9 @@ class TokenTable {  // used on its worker's thread only; must outlive all tokens
       : hash_key_(hash_key), validators_(validators), tokens_(0, HashOf{hash_key}) {}
 
   Result<TokenRef, TokenFault> verify(const TenantRecord& tenant, std::string_view text, UnixSeconds now);
+  // A copy of a token, which may go to other threads and stay there; as long as somebody has it, it is the same for all
+  // who hold that token.
+  TokenRef for_other_threads(std::string_view tenant, const TokenRef& token);
   // The tenant's keys are others now: its tokens are verified anew when they are shown again.
   void forget(std::string_view tenant);
   std::size_t size() const { return tokens_.size(); }
@@ -50,6 +54,7 @@ class TokenTable {  // used on its worker's thread only; must outlive all tokens
     std::weak_ptr<const Token> token;
     std::uint64_t secret_hash;
     std::shared_ptr<const auth::KeySet> keys;
+    std::weak_ptr<const Token> copy{};
   };
 
   std::unordered_map<Key, Entry, HashOf> tokens_;

@@ -1,12 +1,11 @@
-// A feed without a walsender: its slot is read by an ordinary session that asks again and again.
+// A stream without a walsender: its slot is read by an ordinary session that asks again and again.
 #include <boost/asio/awaitable.hpp>
 #include <utility>
 
 #include "domain/messages/message_row.h"
 #include "protocol/pgoutput/lsn_text.h"
-#include "services/database/message_feed.h"
 #include "services/database/opening.h"
-#include "services/database/publication.h"
+#include "services/database/slot_stream.h"
 
 namespace rt::database {
 namespace {
@@ -27,59 +26,66 @@ postgres::Task<postgres::Result<postgres::Rows>> ask(postgres::Connection& sessi
 
 }  // namespace
 
-// Ends without a code when it is time to look for a walsender.
-postgres::Task<MessageFeed::End> MessageFeed::poll() {
+postgres::Task<std::optional<StreamEnd>> SlotStream::poll() {
   auto opened =
       co_await postgres::Connection::open(parts_.surroundings, session_settings(), postgres::OnNotice{}, cancellation_);
-  if (!opened) co_return failed(opened.error(), kNotStarted);
+  if (!opened) co_return not_started(names_, opened.error());
   const std::unique_ptr<postgres::Connection> session = *std::move(opened);
   const ClosedByCancellation closed(*session, cancellation_);
   session->begin_exclusive_use();
   const Query query = [&session](std::string sql) { return ask(*session, std::move(sql)); };
-  if (auto end = co_await look_around(query)) co_return *std::move(end);
-  if (auto end = co_await prepare_slot(query, Way::kPoll)) co_return *std::move(end);
+  if (auto end = co_await look_around(query)) co_return end;
+  if (auto end = co_await prepare_slot(query, Way::kPoll)) co_return end;
   parts_.counters.polling.add();
   begin_reading();
-  End end = co_await poll_for_a_while(query);
+  auto end = co_await poll_for_a_while(query);
   parts_.counters.polling.subtract();
   transaction_.reset();
   co_return end;
 }
 
-postgres::Task<MessageFeed::End> MessageFeed::poll_for_a_while(Query query) {
+postgres::Task<std::optional<StreamEnd>> SlotStream::poll_for_a_while(Query query) {
   const Time until = parts_.clock.now() + parts_.config.poll_for;
   while (!is_stopping_ && parts_.clock.now() < until) {
     const auto polled = co_await poll_once(query);
-    if (!polled) co_return failed(polled.error(), kDown);
-    if (fault_) co_return *std::move(fault_);
-    co_await wait_for_room();
-    if (!*polled) co_await stopped_.wait_until(parts_.clock.now() + parts_.config.poll_interval);
+    if (!polled) co_return lost(polled.error());
+    if (fault_) co_return std::move(fault_);
+    if (*polled == Polled::kGivenUp) co_return StreamEnd{};
+    if (*polled == Polled::kNothing) co_await stopped_.wait_until(parts_.clock.now() + parts_.config.poll_interval);
   }
-  co_return End{};
+  co_return std::nullopt;
 }
 
-// False: there was nothing.
-postgres::Task<postgres::Result<bool>> MessageFeed::poll_once(Query query) {
+postgres::Task<postgres::Result<SlotStream::Polled>> SlotStream::poll_once(Query query) {
   const auto position = co_await query("SELECT pg_current_wal_flush_lsn()");
   if (!position) co_return tl::make_unexpected(position.error());
   const auto rows =
       co_await query("SELECT data FROM pg_logical_slot_peek_binary_changes(" + quoted(slot_) + ", NULL, " +
                      std::to_string(kChangesPerPoll) + ", 'proto_version', '1', 'publication_names', " +
-                     quoted(kMessagesPublication) + ")");
+                     quoted_name(names_.publication) + ")");
   if (!rows) co_return tl::make_unexpected(rows.error());
-  for (std::size_t row = 0; row < rows->size(); ++row) {
-    const auto bytes = messages::bytes_of_hex(rows->text(row, 0).value_or(""));
-    if (!bytes || !take_event(*bytes)) co_return false;
-  }
-  (void)confirmations_.confirmed(parts_.clock.now());  // nobody waits for them here
+  if (!co_await take_polled(*rows)) co_return Polled::kGivenUp;
   // What is for others is passed, too, or it would be decoded again each time.
   const std::string end =
       rows->empty() ? std::string(position->text(0, 0).value_or("")) : pgoutput::to_text(memory_->delivered_until);
-  if (std::exchange(polled_until_, end) == end) co_return false;
+  if (std::exchange(polled_until_, end) == end) co_return Polled::kNothing;
   const auto advanced =
       co_await query("SELECT pg_replication_slot_advance(" + quoted(slot_) + ", " + quoted(end) + ")");
   if (!advanced) co_return tl::make_unexpected(advanced.error());
-  co_return !rows->empty();
+  co_return rows->empty() ? Polled::kNothing : Polled::kSomething;
+}
+
+// False: there is a fault, or it was given up.
+postgres::Task<bool> SlotStream::take_polled(const postgres::Rows& rows) {
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    const auto bytes = messages::bytes_of_hex(rows.text(row, 0).value_or(""));
+    if (!bytes) fault_ = StreamEnd{"UnexpectedMessageReceived", "a change that is no bytes: the stream is begun anew"};
+    if (fault_ || !take_event(*bytes)) break;
+    if (!reader_.may_take() && !co_await work()) co_return false;
+  }
+  const bool is_done = co_await work();
+  (void)confirmations_.confirmed(parts_.clock.now());  // nobody waits for them here
+  co_return is_done && !fault_;
 }
 
 }  // namespace rt::database
