@@ -136,7 +136,7 @@ Oid oid_at(const postgres::Rows& rows, std::size_t row, std::size_t column = 0) 
 std::vector<Oid> all_types(Database& database) {
   const auto rows = database.ask(
       "SELECT t.oid FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typtype <> 'p' AND "
-      "t.typcategory <> 'P' AND (n.nspname = $1 OR n.nspname IN ('pg_catalog', 'public') AND t.typtype <> 'c' AND NOT "
+      "t.typcategory <> 'P' AND (n.nspname = $1 OR n.nspname = 'pg_catalog' AND t.typtype <> 'c' AND NOT "
       "EXISTS (SELECT FROM pg_type e WHERE e.oid = t.typelem AND e.typtype IN ('c', 'p'))) ORDER BY t.oid",
       {kSchema});
   std::vector<Oid> out;
