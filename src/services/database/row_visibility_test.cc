@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <set>
 
@@ -129,6 +130,15 @@ TEST_CASE("rows are found without a look at others, however small or large the t
       // The policy raises for one of them.
       CHECK(eyes.seen("{}", {key(5), key(7), key(8), key(9)}) == Keys{key(5), key(9)});
       CHECK(eyes.said() == "RlsPolicyError");
+      // However many they are.
+      Eyes::sql("DROP POLICY odd ON seen_sparsely; CREATE POLICY odd ON seen_sparsely USING (n % 2 = 1 AND 1 / n < 2)");
+      std::vector<VisibilityKeys::Key> all;
+      Keys expected;
+      for (int n = 1; n <= std::min(rows, 100); ++n) {
+        all.push_back(key(n));
+        if (n % 2 == 1) expected.insert(all.back());
+      }
+      CHECK(eyes.seen("{}", all) == expected);
     }
   }
 }

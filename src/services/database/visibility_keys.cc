@@ -13,6 +13,8 @@ namespace {
 // one value, and their equality is leakproof.
 constexpr changes::Oid kPlainTypes[] = {20, 21, 23, 25, 26, 1043, 2950};
 
+constexpr std::size_t kMany = 32;
+
 std::string quoted_name(std::string_view name) {
   std::string out = "\"";
   for (const char c : name) out.append(c == '"' ? 2 : 1, c);
@@ -52,13 +54,18 @@ void VisibilityKeys::take_all(const postgres::Rows& rows, std::vector<bool>& is_
   }
 }
 
+// How many rows there are for each of the keys is estimated key by key. That is not worth it for many, and not done
+// where they are the result of something.
 postgres::Statement VisibilityKeys::by_value() const {
   const std::size_t place = table_->table->primary_key.front();
   const std::string column = "r." + quoted_name(table_->table->columns[place].name);
+  const std::string type = table_->sql.types[place] + "[]";
+  const std::string array = "$1::" + type;
   ArrayText values;
   for (const Key& key : keys_) values.add(key.front());
   return {.sql = "SELECT " + column + "::pg_catalog.text FROM " + table_->sql.name + " AS r WHERE " + column + " " +
-                 table_->sql.key_equality.front() + " ANY ($1::" + table_->sql.types[place] + "[])",
+                 table_->sql.key_equality.front() + " ANY (" +
+                 (keys_.size() < kMany ? array : "(SELECT " + array + ")::" + type) + ")",
           .parameters = {values.take()}};
 }
 
