@@ -152,7 +152,6 @@ class ChangeFeed final : private SlotReader {  // loop-bound
     Stage stage = Stage::kWaiting;
     std::shared_ptr<const ChangesQuestion> question;
     std::vector<std::shared_ptr<const changes::Request>> requests;
-    std::shared_ptr<const Viewer> viewer;
     std::vector<Handle> elements;  // of this question or, while it waits, of the one before
     std::string last_error;        // that it was told; empty: it was told something else since
   };

@@ -45,9 +45,8 @@ bool names(const Request& request, const PublishedTable& table) {
 
 constexpr const char* kCollation =
     "SELECT coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'), datcollate, datctype, coalesce(to_jsonb(d) ->> "
-    "'datlocale', "
-    "to_jsonb(d) ->> 'daticulocale', ''), pg_encoding_to_char(encoding) FROM pg_database d WHERE datname = "
-    "current_database()";
+    "'datlocale', to_jsonb(d) ->> 'daticulocale', ''), pg_encoding_to_char(encoding) FROM pg_database d WHERE datname "
+    "= current_database()";
 
 // Where the order of texts is that of their bytes, and where `I` is the capital of `i`.
 changes::TextRules text_rules(const postgres::Rows& rows) {
@@ -207,7 +206,8 @@ postgres::Task<void> ChangeFeed::serve() {
     recheck_pause_ = std::min(recheck_pause_ * 2, parts_.config.recheck);
     recheck_at_ = {};
   }
-  while (!waiting_.empty() && !is_stopping_) {
+  // The slot may be lost meanwhile: then those who wait go on waiting, for on_slot().
+  while (!waiting_.empty() && !is_stopping_ && (published->empty() || has_slot_)) {
     std::vector<ChangesId> ids;
     while (!waiting_.empty() && ids.size() < kChannelsPerTurn) {
       ids.push_back(waiting_.front());
@@ -287,8 +287,7 @@ postgres::Task<void> ChangeFeed::serve_some(const std::vector<PublishedTable>& p
       if (time_outs_.record(now)) {
         log(LogLevel::kError, "IncreaseSubscriptionConnectionPool",
             "Too many database timeouts: subscriptions to row changes are refused until there were fewer in the last "
-            "30 "
-            "s; what takes so long is shown by pg_stat_activity");
+            "30 s; what takes so long is shown by pg_stat_activity");
       }
       fail_later(subscriber, now);
     } else if (failures[i]) {
@@ -397,14 +396,14 @@ std::shared_ptr<const std::vector<std::string>> ChangeFeed::selection(
 // The elements of the question before end at the moment at which these begin.
 void ChangeFeed::serve_now(Subscriber& subscriber, const Candidate& candidate) {
   drop_elements(subscriber);
-  subscriber.viewer = viewer_of(subscriber.question->token->claims);
+  const std::shared_ptr<const Viewer> viewer = viewer_of(subscriber.question->token->claims);
   std::vector<Handle> handle_of(subscriber.requests.size());
   std::map<const std::vector<std::string>*, std::size_t> selected;
   for (std::size_t place = 0; place < subscriber.requests.size(); ++place) {
     const Handle handle = handle_of[place] = take_handle();
     elements_[handle] = {.owner = candidate.id,
                          .question = subscriber.question,
-                         .viewer = subscriber.viewer,
+                         .viewer = viewer,
                          .request = subscriber.requests[place],
                          .place = static_cast<std::uint32_t>(place),
                          .entry_id = subscriber.question->entries[place].id,
