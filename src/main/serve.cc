@@ -460,7 +460,7 @@ int serve(Config config) {
                     .when_may_publish =
                         [&node](std::function<void()> then) { realtime::when_may_publish(node, std::move(then)); }},
        .changes = {.publish = [&node](ChangeBatch batch) { realtime::publish_changes(node, std::move(batch)); },
-                   .tell = [&node](std::string_view, ChangesId id,
+                   .tell = [&node](ChangesId id,
                                    ChangesNotice notice) { realtime::tell_changes(node, id, std::move(notice)); },
                    .are_over_limit =
                        [&node](std::string_view name) { return realtime::changes_are_over_limit(node, name); },

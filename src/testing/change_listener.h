@@ -37,9 +37,7 @@ struct ChangeListener {
         order.push_back(message.payload);
       }
     };
-    sink.tell = [this](std::string_view, ChangesId id, ChangesNotice notice) {
-      notices[id.number].push_back(notice.message);
-    };
+    sink.tell = [this](ChangesId id, ChangesNotice notice) { notices[id.number].push_back(notice.message); };
     sink.are_over_limit = [this](std::string_view) { return is_over_limit; };
     sink.may_publish = [] { return true; };
     sink.when_may_publish = [](const std::function<void()>& then) { then(); };

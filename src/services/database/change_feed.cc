@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <utility>
 
 #include "base/check.h"
@@ -13,7 +11,6 @@ namespace rt::database {
 namespace {
 
 constexpr std::chrono::seconds kTimeOutWindow{30};
-constexpr std::chrono::milliseconds kRoomInterval{1'000};
 constexpr std::chrono::minutes kIdleConnection{15};
 // What is said of many rows or channels.
 constexpr std::chrono::seconds kSayingInterval{60};
@@ -34,12 +31,6 @@ SlotStreamNames names_of(const TenantSettings& settings) {
 }
 
 }  // namespace
-
-// Who says that there is room may do so when the feed is gone, on another thread.
-struct ChangeFeed::Room {
-  explicit Room(boost::asio::io_context& io) : told(io) {}
-  postgres::Event told;
-};
 
 ChangeFeed::ChangeFeed(const Parts& parts, std::string tenant, TenantSettings settings, ChangeDesk& desk,
                        std::shared_ptr<SlotMemory> memory, ChangeMeters& meters)
@@ -71,7 +62,7 @@ ChangeFeed::ChangeFeed(const Parts& parts, std::string tenant, TenantSettings se
         config.poll_interval = settings_.poll_interval;
         return config;
       }()),
-      room_(std::make_shared<Room>(parts.surroundings.io)),
+      room_(parts.surroundings.io, parts.clock, parts.sink.may_publish, parts.sink.when_may_publish),
       group_(parts.surroundings.io) {
   desk_.for_each([this](ChangesId id, const ChangeDesk::Question& question) { take_question(id, question); });
   changed_.set();
@@ -102,7 +93,7 @@ void ChangeFeed::close() {
   is_stopping_ = true;
   changed_.set();
   stopped_.set();
-  room_->told.set();
+  room_.close();
 }
 
 postgres::Task<void> ChangeFeed::stop(SlotStream::Slot slot, std::shared_ptr<postgres::Cancellation> cancellation) {
@@ -273,21 +264,8 @@ postgres::Task<bool> ChangeFeed::work() {
       meters_.batches.record(took.count());
     }
   }
-  co_await wait_for_room();
+  co_await room_.wait(parts_.config.stream.status_interval);
   co_return is_done && !is_stopping_;
-}
-
-// Nothing is dropped in front of the workers: the stream waits for them.
-postgres::Task<void> ChangeFeed::wait_for_room() {
-  while (!is_stopping_ && !parts_.sink.may_publish()) {
-    room_->told.clear();
-    parts_.sink.when_may_publish([room = std::weak_ptr(room_), &io = parts_.surroundings.io] {
-      boost::asio::post(io, [room] {
-        if (const auto there = room.lock()) there->told.set();
-      });
-    });
-    co_await room_->told.wait_until(parts_.clock.now() + kRoomInterval);
-  }
 }
 
 void ChangeFeed::log(LogLevel level, std::string_view code, const std::string& text) const {

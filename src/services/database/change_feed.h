@@ -40,6 +40,7 @@
 #include "services/database/recent_failures.h"
 #include "services/database/row_visibility.h"
 #include "services/database/slot_stream.h"
+#include "services/database/workers_room.h"
 
 namespace rt::database {
 
@@ -61,7 +62,7 @@ struct ChangeFeedConfig {
 // Where it goes, and what is known there. All of it thread-safe; nothing may be called once the feed has stopped.
 struct ChangeSink {
   std::function<void(ChangeBatch)> publish;
-  std::function<void(std::string_view tenant, ChangesId, ChangesNotice)> tell;
+  std::function<void(ChangesId, ChangesNotice)> tell;
   std::function<bool(std::string_view tenant)> are_over_limit;
   // False: too much is on its way. `then` is called, on any thread, once it is less, or never.
   std::function<bool()> may_publish;
@@ -189,7 +190,6 @@ class ChangeFeed final : private SlotReader {  // loop-bound
   postgres::Task<bool> work() override;
   void on_streaming(bool is_streaming) override;
   void on_end(const StreamEnd& end) override;
-  postgres::Task<void> wait_for_room();
 
   // --- change_subscribing.cc
   struct Check {  // of an element by one table
@@ -324,8 +324,7 @@ class ChangeFeed final : private SlotReader {  // loop-bound
   std::deque<std::string> made_;        // texts that rows of the batch refer to
   std::map<std::string, Time> logged_;  // what is said of many rows, and when it was
 
-  struct Room;
-  std::shared_ptr<Room> room_;
+  WorkersRoom room_;
   postgres::TaskGroup group_;
 };
 

@@ -119,7 +119,7 @@ void ChangeFeed::tell(Subscriber& subscriber, ChangesNotice notice) {
   } else {
     subscriber.last_error.clear();
   }
-  parts_.sink.tell(tenant_, subscriber.question->id, std::move(notice));
+  parts_.sink.tell(subscriber.question->id, std::move(notice));
 }
 
 void ChangeFeed::refuse(Subscriber& subscriber, Stage stage, std::string text) {

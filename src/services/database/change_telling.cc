@@ -61,12 +61,6 @@ postgres::Batch batch_of(postgres::Statement statement) {
   return batch;
 }
 
-std::string quoted_name(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name) out.append(c == '"' ? 2 : 1, c);
-  return out + "\"";
-}
-
 std::string arrays(std::size_t count) {
   std::string out = "ROWS FROM (";
   for (std::size_t i = 1; i <= count; ++i)
@@ -97,7 +91,7 @@ postgres::Batch generation_batch(const Generation& generation, const TableSql& s
     const std::string number = std::to_string(i + 1);
     names += "k" + number + ", ";
     inner +=
-        (i > 0 ? ", k.k" : "k.k") + number + "::" + sql.types[place] + " AS " + quoted_name(table.columns[place].name);
+        (i > 0 ? ", k.k" : "k.k") + number + "::" + sql.types[place] + " AS " + identifier(table.columns[place].name);
     ArrayText values;
     for (std::size_t row = begin; row < end; ++row) {
       const Value& value = generation.rows[row]->row[place];
@@ -624,7 +618,7 @@ postgres::Task<ChangeFeed::Told> ChangeFeed::hand_on(Telling& telling) {
     if (bytes < kHandedOnBytes && i + 1 < telling.rows.size()) continue;
     if (!batch.messages.empty()) parts_.sink.publish(std::exchange(batch, {.tenant = tenant_, .messages = {}}));
     bytes = 0;
-    co_await wait_for_room();
+    co_await room_.wait(parts_.config.stream.status_interval);
     if (is_stopping_) co_return Told::kGivenUp;
     if (i + 1 == telling.rows.size()) break;
     if (const Told fresh = co_await make_fresh(telling.rows, i + 1); fresh != Told::kAll) co_return fresh;

@@ -36,12 +36,6 @@ std::int64_t millis_between(std::int64_t earlier_micros, std::int64_t later_micr
 
 }  // namespace
 
-// Who says that there is room may do so when the feed is gone, on another thread.
-struct MessageFeed::Room {
-  explicit Room(boost::asio::io_context& io) : told(io) {}
-  postgres::Event told;
-};
-
 MessageFeed::MessageFeed(const Parts& parts, std::string tenant, TenantSettings settings,
                          std::shared_ptr<FeedMemory> memory, std::atomic<bool>& is_streaming, MessageTimes& times)
     : parts_(parts),
@@ -49,7 +43,7 @@ MessageFeed::MessageFeed(const Parts& parts, std::string tenant, TenantSettings 
       memory_(std::move(memory)),
       is_streaming_(is_streaming),
       times_(times),
-      room_(std::make_shared<Room>(parts.surroundings.io)),
+      room_(parts.surroundings.io, parts.clock, parts.sink.may_publish, parts.sink.when_may_publish),
       stream_({.surroundings = parts.surroundings,
                .clock = parts.clock,
                .random = parts.random,
@@ -62,7 +56,7 @@ MessageFeed::~MessageFeed() { RT_CHECK(is_stopping_); }
 
 postgres::Task<void> MessageFeed::stop(Slot slot, std::shared_ptr<postgres::Cancellation> cancellation) {
   is_stopping_ = true;
-  room_->told.set();
+  room_.close();
   co_await stream_.stop(slot, std::move(cancellation));
 }
 
@@ -100,7 +94,7 @@ std::optional<StreamEnd> MessageFeed::take(const Transaction& transaction, std::
 
 // Each message was published as it came.
 postgres::Task<bool> MessageFeed::work() {
-  co_await wait_for_room();
+  co_await room_.wait(parts_.config.status_interval);
   co_return true;
 }
 
@@ -110,19 +104,6 @@ void MessageFeed::on_streaming(bool is_streaming) {
     memory_->lost_at.reset();
   } else {
     memory_->lost_at = parts_.clock.now();
-  }
-}
-
-// Nothing is dropped in front of the workers: the stream waits for them.
-postgres::Task<void> MessageFeed::wait_for_room() {
-  while (!is_stopping_ && !parts_.sink.may_publish()) {
-    room_->told.clear();
-    parts_.sink.when_may_publish([room = std::weak_ptr(room_), &io = parts_.surroundings.io] {
-      boost::asio::post(io, [room] {
-        if (const auto there = room.lock()) there->told.set();
-      });
-    });
-    co_await room_->told.wait_until(parts_.clock.now() + parts_.config.status_interval);
   }
 }
 

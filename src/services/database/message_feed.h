@@ -27,6 +27,7 @@
 #include "model/tenant.h"
 #include "services/database/slot_stream.h"
 #include "services/database/tenant_settings.h"
+#include "services/database/workers_room.h"
 
 namespace rt::database {
 
@@ -110,7 +111,6 @@ class MessageFeed final : SlotReader {  // loop-bound
   std::string missed_rows() const;
   bool has_gap_rule() const { return parts_.config.gap_age_max.count() > 0 && parts_.config.gap_rows_max > 0; }
 
-  postgres::Task<void> wait_for_room();
   void note_foreign(const messages::Foreign& foreign);
   // Null: it is from the table.
   void take_row(const messages::RowTexts& texts, const Transaction* transaction);
@@ -134,8 +134,7 @@ class MessageFeed final : SlotReader {  // loop-bound
   };
   std::unordered_map<std::string_view, Skips> skips_;  // by reason
 
-  struct Room;  // for more messages, shared with who tells of it
-  std::shared_ptr<Room> room_;
+  WorkersRoom room_;
   SlotStream stream_;  // destroyed first: it calls all of this
 };
 

@@ -41,7 +41,7 @@ postgres::Task<postgres::Result<void>> MessageFeed::on_new_slot(Query query) {
     if (!rows) co_return tl::make_unexpected(rows.error());
     if (rows->empty()) co_return postgres::Result<void>{};
     for (std::size_t row = 0; row < rows->size(); ++row) take_row(texts_of(*rows, row), nullptr);
-    co_await wait_for_room();
+    co_await room_.wait(parts_.config.status_interval);
   }
 }
 

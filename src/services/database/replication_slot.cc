@@ -63,11 +63,13 @@ std::string quoted(std::string_view text) {
   return out + "'";
 }
 
-std::string quoted_name(std::string_view name) {
+std::string identifier(std::string_view name) {
   std::string out = "\"";
   for (const char c : name) out.append(c == '"' ? 2 : 1, c);
-  return quoted(out + "\"");
+  return out + "\"";
 }
+
+std::string quoted_name(std::string_view name) { return quoted(identifier(name)); }
 
 postgres::Task<postgres::Result<ReplicationFacts>> look_at_replication(Query query) {
   const auto rows = co_await query(

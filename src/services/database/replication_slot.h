@@ -30,6 +30,8 @@ using Query = std::function<postgres::Task<postgres::Result<postgres::Rows>>(std
 std::string quoted(std::string_view text);
 // As a literal of one name where several could be: in letters as they are.
 std::string quoted_name(std::string_view name);
+// A name as SQL takes it, whatever is in it.
+std::string identifier(std::string_view name);
 
 struct ReplicationFacts {
   std::uint32_t database = 0;                     // its oid

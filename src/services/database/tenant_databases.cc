@@ -233,7 +233,7 @@ void TenantDatabases::subscribe_now(const std::string& external_id, ChangesQuest
   const TenantRef tenant = this->tenant(external_id);
   const ChangesId id = question.id;
   const auto refuse = [&](std::string text) {
-    surroundings_.changes.tell(external_id, id, {ChangesNotice::Status::kError, std::move(text)});
+    surroundings_.changes.tell(id, {ChangesNotice::Status::kError, std::move(text)});
   };
   if (!tenant->desk->put(std::move(question)))
     return refuse(
@@ -247,9 +247,9 @@ void TenantDatabases::subscribe_now(const std::string& external_id, ChangesQuest
   open_for_changes_later(external_id, tenant);
 }
 
-void TenantDatabases::tell_changes_fail(const std::string& external_id, const Tenant& tenant, std::string_view text) {
+void TenantDatabases::tell_changes_fail(const Tenant& tenant, std::string_view text) {
   tenant.desk->for_each([&](ChangesId id, const ChangeDesk::Question& /*question*/) {
-    surroundings_.changes.tell(external_id, id, {ChangesNotice::Status::kError, std::string(text)});
+    surroundings_.changes.tell(id, {ChangesNotice::Status::kError, std::string(text)});
   });
 }
 
@@ -344,7 +344,7 @@ void TenantDatabases::let_go_if_given_up(const std::string& external_id) {
     let_go(found->second, SlotStream::Slot::kStays, nullptr);
     if (found->second->desk->empty()) return;
     tell_changes_fail(
-        external_id, *found->second,
+        *found->second,
         "Unable to subscribe to changes: the database of this project cannot be reached, it is tried again");
     open_for_changes_later(external_id, found->second);
   });
@@ -389,7 +389,7 @@ void TenantDatabases::changed(const std::string& external_id, std::shared_ptr<co
                                    (*before)->slot_name == (*after)->slot_name;
     let_go(tenant, stays_where_it_is ? SlotStream::Slot::kStays : SlotStream::Slot::kIsDropped, std::move(then));
     if (is_over || !after || !*after) {
-      tell_changes_fail(external_id, *tenant, kNoDatabaseForChanges);
+      tell_changes_fail(*tenant, kNoDatabaseForChanges);
     } else if (!tenant->desk->empty()) {
       open_for_changes_later(external_id, tenant);
     }

@@ -131,7 +131,7 @@ class TenantDatabases {
   void let_go_if_vacant(const std::string& external_id, const TenantRef& tenant);
   void open_again(const std::string& external_id, Tenant& tenant);
   void subscribe_now(const std::string& external_id, ChangesQuestion question);
-  void tell_changes_fail(const std::string& external_id, const Tenant& tenant, std::string_view text);
+  void tell_changes_fail(const Tenant& tenant, std::string_view text);
   void open_for_changes_later(const std::string& external_id, const TenantRef& tenant);
   postgres::Task<void> open_for_changes(std::string external_id, TenantRef tenant);
   postgres::Task<void> drop_slots_of(std::string external_id, TenantSettings settings, std::string name);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "services/database/asking_as.h"
+#include "services/database/replication_slot.h"
 
 namespace rt::database {
 namespace {
@@ -14,12 +15,6 @@ namespace {
 constexpr changes::Oid kPlainTypes[] = {20, 21, 23, 25, 26, 1043, 2950};
 
 constexpr std::size_t kMany = 32;
-
-std::string quoted_name(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name) out.append(c == '"' ? 2 : 1, c);
-  return out + "\"";
-}
 
 bool is_plain(const changes::Table& table) {
   return table.primary_key.size() == 1 &&
@@ -58,7 +53,7 @@ void VisibilityKeys::take_all(const postgres::Rows& rows, std::vector<bool>& is_
 // where they are the result of something.
 postgres::Statement VisibilityKeys::by_value() const {
   const std::size_t place = table_->table->primary_key.front();
-  const std::string column = "r." + quoted_name(table_->table->columns[place].name);
+  const std::string column = "r." + identifier(table_->table->columns[place].name);
   const std::string type = table_->sql.types[place] + "[]";
   const std::string array = "$1::" + type;
   ArrayText values;
@@ -87,7 +82,7 @@ postgres::Statement VisibilityKeys::by_place(std::size_t begin, std::size_t end)
     arrays += (i > 0 ? ", pg_catalog.unnest($" : "pg_catalog.unnest($") + number + "::pg_catalog.text[])";
     names += name + ", ";
     casts += "u." + name + "::" + table_->sql.types[place] + " AS " + name + ", ";
-    conditions += (i > 0 ? " AND r." : "r.") + quoted_name(table.columns[place].name) + " " +
+    conditions += (i > 0 ? " AND r." : "r.") + identifier(table.columns[place].name) + " " +
                   table_->sql.key_equality[i] + " k." + name;
     ArrayText values;
     for (std::size_t key = begin; key < end; ++key) values.add(keys_[key][i]);
